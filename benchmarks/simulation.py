@@ -42,8 +42,8 @@ from typing import Any
 from benchmarks.exploring import build_event
 from comfykit_jupyter.explore.ledger.journal import Journal
 from comfykit_jupyter.explore.ledger.ledger import Ledger
+from comfykit_jupyter.explore.points.plan import choose_step
 from comfykit_jupyter.explore.sweeps.assignment import Assignment, Group
-from comfykit_jupyter.explore.sweeps.plan import choose_step
 
 JOB, SWAP = 3.0, 8.0
 """Seconds of a job (its median; they vary by a quarter) and of loading another model."""

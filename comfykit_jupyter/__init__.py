@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media, Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
-    from comfykit_jupyter.explore.exports.bundle import Bundle
+    from comfykit_jupyter.explore.library.bundle import Bundle
+    from comfykit_jupyter.explore.library.rows import Rows
+    from comfykit_jupyter.explore.library.runs import Differences, Runs
+    from comfykit_jupyter.explore.points.axes import Axis, Point, lora, replace, seeds, wildcards
+    from comfykit_jupyter.explore.points.plan import Plan
     from comfykit_jupyter.explore.rows.row import Row
-    from comfykit_jupyter.explore.rows.rows import Rows
-    from comfykit_jupyter.explore.rows.runs import Differences, Runs
     from comfykit_jupyter.explore.search.search import Search
     from comfykit_jupyter.explore.search.search_space import SearchSpace
-    from comfykit_jupyter.explore.sweeps.axes import Axis, Point, lora, replace, seeds, wildcards
-    from comfykit_jupyter.explore.sweeps.plan import Plan
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
@@ -65,13 +65,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Axis": "explore.sweeps.axes",
+    "Axis": "explore.points.axes",
     "Binding": "workflow.values.binding",
-    "Bundle": "explore.exports.bundle",
+    "Bundle": "explore.library.bundle",
     "Change": "client.checking.dry_run",
     "ComfyKit": "kit.kit",
     "ComfyKitError": "client.errors",
-    "Differences": "explore.rows.runs",
+    "Differences": "explore.library.runs",
     "DryRun": "client.checking.dry_run",
     "ExecuteResult": "client.results.result",
     "Field": "workflow.values.fields",
@@ -85,18 +85,18 @@ _HOMES = {
     "OutputError": "client.errors",
     "Parameter": "workflow.parameters.parameter",
     "ParameterError": "client.errors",
-    "Plan": "explore.sweeps.plan",
-    "Point": "explore.sweeps.axes",
+    "Plan": "explore.points.plan",
+    "Point": "explore.points.axes",
     "Preview": "client.backends.preview",
     "Problem": "client.errors",
     "Progress": "workflow.progress.state",
     "Report": "client.checking.check",
     "Row": "explore.rows.row",
-    "Rows": "explore.rows.rows",
+    "Rows": "explore.library.rows",
     "Run": "client.running.run",
     "RunError": "workflow.progress.state",
     "RunFailed": "client.errors",
-    "Runs": "explore.rows.runs",
+    "Runs": "explore.library.runs",
     "Search": "explore.search.search",
     "SearchSpace": "explore.search.search_space",
     "Server": "client.backends.server",
@@ -111,10 +111,10 @@ _HOMES = {
     "WorkflowError": "client.errors",
     "WorkflowWidget": "notebook.widget.widget",
     "keep": "client.results.keep",
-    "lora": "explore.sweeps.axes",
-    "replace": "explore.sweeps.axes",
-    "seeds": "explore.sweeps.axes",
-    "wildcards": "explore.sweeps.axes",
+    "lora": "explore.points.axes",
+    "replace": "explore.points.axes",
+    "seeds": "explore.points.axes",
+    "wildcards": "explore.points.axes",
 }
 """The module of each public name."""
 

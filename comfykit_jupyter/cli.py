@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.recorder import to_line
-from comfykit_jupyter.explore.sweeps.axes import Seeds
-from comfykit_jupyter.explore.sweeps.notation import parse_axis
+from comfykit_jupyter.explore.points.axes import Seeds
+from comfykit_jupyter.explore.points.notation import parse_axis
 from comfykit_jupyter.kit.exploring_kit import DEFAULT_RUNS
 from comfykit_jupyter.kit.kit import ComfyKit
 from comfykit_jupyter.workflow.errors import one_line, short_repr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from comfykit_jupyter.client.presets.folder import PresetFolder
     from comfykit_jupyter.client.results.media import Origin
-    from comfykit_jupyter.explore.rows.runs import Runs
+    from comfykit_jupyter.explore.library.runs import Runs
     from comfykit_jupyter.explore.sweeps.line import Line
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.kit.kit import ComfyKit

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter import ComfyKitError, lora, replace, seeds, wildcards
-from comfykit_jupyter.explore.sweeps.axes import Axis, build_axes, build_points
+from comfykit_jupyter.explore.points.axes import Axis, build_axes, build_points
+from comfykit_jupyter.explore.points.notation import parse_axis
 from comfykit_jupyter.explore.sweeps.inputs import find_inputs
-from comfykit_jupyter.explore.sweeps.notation import parse_axis
 
 
 def build(over: Any) -> tuple[Axis, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, seeds
+from comfykit_jupyter.explore.points.plan import find_rank
 from comfykit_jupyter.explore.sweeps.edits import read_values
-from comfykit_jupyter.explore.sweeps.plan import find_rank
 from comfykit_jupyter.explore.sweeps.sweep import RELOADED
 from tests.client.workflows import picture
 

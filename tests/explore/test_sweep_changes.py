@@ -12,8 +12,8 @@ from PIL import Image
 from comfykit_jupyter import ComfyKit, ComfyKitError, Row, Sweep, seeds
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.explore.ledger.entries import RunEntry
-from comfykit_jupyter.explore.sweeps import plan
-from comfykit_jupyter.explore.sweeps.plan import choose_step
+from comfykit_jupyter.explore.points import plan
+from comfykit_jupyter.explore.points.plan import choose_step
 from comfykit_jupyter.explore.sweeps.sweep import OTHER
 from comfykit_jupyter.workflow.progress.progress import RunError
 from tests.client.nodes import Gate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from functools import cache
 from itertools import combinations
@@ -17,19 +18,22 @@ PACKAGE = ROOT.name
 NOTEBOOK_PACKAGES = {"IPython", "traitlets", "anywidget", "ipywidgets", "ipykernel", "comm"}
 
 LAYERS = [
-    ["__init__", "__main__", "cli"],
+    ["__init__", "__main__", "cli", "upcalls"],
     ["notebook/magic/*"],
-    ["notebook/explorer/*"],
     ["notebook/widget/widget", "notebook/widget/server_watch"],
     ["notebook/widget/lists/*"],
     ["notebook/widget/editing/*"],
     ["notebook/widget/form/*"],
+    ["notebook/explorer/*"],
     ["notebook/widget/stage/*"],
     ["notebook/page/*"],
     ["notebook/*"],
     ["kit/*"],
     ["explore/search/*"],
-    ["explore/exports/*", "explore/rows/*", "explore/sweeps/*"],  # a row and a sweep export themselves
+    ["explore/sweeps/*"],
+    ["explore/library/*"],
+    ["explore/exports/*"],
+    ["explore/points/*", "explore/rows/*"],
     ["explore/ledger/*"],
     ["explore/*"],
     ["client/servers/*"],
@@ -58,20 +62,15 @@ LAYERS = [
 ]
 """From top to bottom: a file may import from its own layer and those below. The first matching pattern counts."""
 
-UPWARDS = {
-    ("kit/kit", "__init__"),  # kit.form: a notebook asks for it
-    ("kit/kit", "notebook/widget/widget"),  # its type
-    ("explore/*", "kit/kit"),  # the type of a kit
-    ("client/results/exchange", "client/inputs/routing"),  # which server a dict of media names
-    ("explore/rows/runs", "notebook/explorer/runs_display"),  # kit.runs as the last line of a cell
-    ("explore/sweeps/sweep", "notebook/explorer/display"),  # a sweep as the last line of a cell
-    ("explore/sweeps/line", "notebook/explorer/display"),
-    ("explore/sweeps/line", "notebook/sweep_line"),  # a sweep that is waited for in a cell
-    ("notebook/widget/lists/lists_view", "notebook/explorer/display"),  # the grid below a form
-    ("workflow/document/with_presets", "client/presets/folder"),  # a preset is a file, and may name images
-    ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
+TYPES_UPWARDS = {
+    ("kit/kit", "notebook/widget/widget"),  # what kit.form returns
+    ("explore/*", "kit/kit"),  # the kit that a sweep runs on
+    ("explore/exports/*", "explore/library/rows"),  # what is exported
+    ("explore/exports/*", "explore/sweeps/*"),
+    ("explore/library/bundle_writer", "explore/sweeps/point_rows"),
+    ("explore/rows/frame", "explore/sweeps/point_rows"),
 }
-"""The imports that go up: all are made inside functions, none at load time."""
+"""The imports that go up. All are for type checkers only: at run time no import goes up, not even inside a function."""
 
 BACKENDS = sorted(file.parent.name for file in ROOT.glob("client/backends/*/route.py"))
 
@@ -99,47 +98,107 @@ def name_of(file: Path) -> str:
     return file.relative_to(ROOT).with_suffix("").as_posix()
 
 
+def is_module(name: str) -> bool:
+    path = ROOT.parent / name.replace(".", "/")
+    return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
+
+
 @cache
-def read_imports(file: Path) -> set[str]:
-    """Return the full names of everything a file imports, including inside functions and for types only."""
+def read_imports(file: Path, *, types: bool = True) -> set[str]:
+    """Return the full names of everything a file imports, including inside functions.
+
+    Args:
+        file: The file.
+        types: Whether what it imports for type checkers only is included.
+    """
     module = ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
     parts = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    blocks = [each for each in ast.walk(tree) if isinstance(each, ast.If) and ast.unparse(each.test) == "TYPE_CHECKING"]
+    skipped = set() if types else {node for block in blocks for each in block.body for node in ast.walk(each)}
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
             source = ".".join(part for part in (base, node.module) if part)
-            found.add(source)
-            found.update(f"{source}.{alias.name}" for alias in node.names)
+            names = {f"{source}.{alias.name}" for alias in node.names}
+            found |= names
+            if not all(map(is_module, names)):  # else only the files in the package are imported
+                found.add(source)
     return found
 
 
 @cache
-def read_import_graph() -> dict[str, set[str]]:
+def read_import_graph(*, types: bool = True) -> dict[str, set[str]]:
     """Map each file of the package to the files of the package that it imports."""
     files = {name_of(file): file for file in sorted(ROOT.rglob("*.py"))}
     modules = {f"{PACKAGE}.{name.replace('/', '.')}".removesuffix(".__init__"): name for name in files}
-    return {name: {modules[each] for each in read_imports(file) if each in modules} for name, file in files.items()}
+    return {
+        name: {modules[each] for each in read_imports(file, types=types) if each in modules}
+        for name, file in files.items()
+    }
+
+
+def find_circles(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return the arrows that are part of a circle, as `A -> B`."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        reached[start], left = set(), [*graph[start]]
+        while left:
+            if (name := left.pop()) not in reached[start]:
+                reached[start].add(name)
+                left += graph[name]
+    return [f"{name} -> {target}" for name in graph for target in sorted(graph[name]) if name in reached[target]]
 
 
 def layer_of(name: str) -> int:
     return next(number for number, layer in enumerate(LAYERS) if any(fnmatch(name, each) for each in layer))
 
 
-def is_allowed(name: str, target: str) -> bool:
-    return any(fnmatch(name, source) and target == above for source, above in UPWARDS)
+def find_upward_imports(*, types: bool) -> list[tuple[str, str]]:
+    return [
+        (name, target)
+        for name, targets in read_import_graph(types=types).items()
+        for target in sorted(targets)
+        if layer_of(target) < layer_of(name)
+    ]
 
 
 def test_imports_only_go_down() -> None:
-    wrong = [
+    assert not [f"{name} imports {target}" for name, target in find_upward_imports(types=False)]
+
+
+def test_imports_for_types_only_go_down() -> None:
+    found = find_upward_imports(types=True)
+    assert not [
         f"{name} imports {target}"
-        for name, targets in read_import_graph().items()
-        for target in sorted(targets)
-        if not target.endswith("/__init__") and layer_of(target) < layer_of(name) and not is_allowed(name, target)
+        for name, target in found
+        if not any(fnmatch(name, source) and fnmatch(target, above) for source, above in TYPES_UPWARDS)
     ]
-    assert not wrong
+    assert not [
+        f"{source} no longer imports {above}"
+        for source, above in sorted(TYPES_UPWARDS)
+        if not any(fnmatch(name, source) and fnmatch(target, above) for name, target in found)
+    ]
+
+
+def test_no_import_closes_a_circle() -> None:
+    """Neither between files nor between folders, at load time or later."""
+    files = read_import_graph(types=False)
+    rooms: dict[str, set[str]] = {}
+    for name, targets in files.items():
+        room = name.rpartition("/")[0]
+        rooms.setdefault(room, set()).update(target.rpartition("/")[0] for target in targets)
+    assert not find_circles(files)
+    assert not find_circles({room: targets - {room} for room, targets in rooms.items()})
+
+
+def test_circles_are_found() -> None:
+    assert find_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b -> c", "c -> b"]
 
 
 def test_independent_folders_do_not_import_each_other() -> None:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
-from comfykit_jupyter.explore.sweeps.preparation import describe_label
+from comfykit_jupyter.explore.points.preparation import describe_label
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.explore.sweeps.axes import Axis
+    from comfykit_jupyter.explore.points.axes import Axis
     from comfykit_jupyter.explore.sweeps.point_rows import PointRows
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.results.images import open_image
-from comfykit_jupyter.explore.sweeps.preparation import describe_label
+from comfykit_jupyter.explore.points.preparation import describe_label
 
 if TYPE_CHECKING:
     from PIL.Image import Image

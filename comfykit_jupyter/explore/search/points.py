@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.key import draw_number
+from comfykit_jupyter.explore.library.rows import Rows
+from comfykit_jupyter.explore.points.plan import Plan
 from comfykit_jupyter.explore.rows.row import Row
-from comfykit_jupyter.explore.rows.rows import Rows
 from comfykit_jupyter.explore.search.proposals import propose
 from comfykit_jupyter.explore.search.space import Place, Space
-from comfykit_jupyter.explore.sweeps.plan import Plan
 from comfykit_jupyter.explore.sweeps.point_rows import PointRows
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger
-    from comfykit_jupyter.explore.sweeps.axes import Axis, Point
+    from comfykit_jupyter.explore.points.axes import Axis, Point
+    from comfykit_jupyter.explore.points.preparation import Prepared
     from comfykit_jupyter.explore.sweeps.engine import Engine
-    from comfykit_jupyter.explore.sweeps.preparation import Prepared
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
 BATCH = 4

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.explore.points.plan import LONG, MANY_POINTS, format_seconds
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.explore.search.points import RATED, Score, SearchPoints
 from comfykit_jupyter.explore.sweeps.engine import EQUAL_ERRORS
 from comfykit_jupyter.explore.sweeps.line import wait_with_line
-from comfykit_jupyter.explore.sweeps.plan import LONG, MANY_POINTS, format_seconds
 from comfykit_jupyter.explore.sweeps.point_rows import set_score
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 

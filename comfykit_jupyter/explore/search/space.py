@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.recorder import to_line
-from comfykit_jupyter.explore.sweeps.axes import Lora, Replace, Seeds, Wildcards, to_plain
+from comfykit_jupyter.explore.points.axes import Lora, Replace, Seeds, Wildcards, to_plain
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Sweeps and maps: axes, plan, and what runs the points."""
+"""Sweeps and maps: what runs the points, and what is known of them meanwhile."""

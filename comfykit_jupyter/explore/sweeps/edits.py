@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Replace, Seeds, Wildcards
-from comfykit_jupyter.explore.sweeps.notation import parse_axis
+from comfykit_jupyter.explore.points.axes import Axis, Lora, Replace, Seeds, Wildcards
+from comfykit_jupyter.explore.points.notation import parse_axis
 from comfykit_jupyter.explore.sweeps.point_rows import PointRows, is_same_value
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from comfykit_jupyter.explore.sweeps.preparation import Preparation
+    from comfykit_jupyter.explore.points.preparation import Preparation
 
 
 class EditableAxes(PointRows):

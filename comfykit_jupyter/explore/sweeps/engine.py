@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Literal
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.running.outcome import is_out_of_memory
 from comfykit_jupyter.client.servers.pool import PooledJob
+from comfykit_jupyter.explore.points.plan import Step, find_rank
 from comfykit_jupyter.explore.sweeps.assignment import Assignment
 from comfykit_jupyter.explore.sweeps.crew import Crew
-from comfykit_jupyter.explore.sweeps.plan import Step, find_rank
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.servers.pool import Worker
     from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
-    from comfykit_jupyter.explore.sweeps.preparation import Prepared
+    from comfykit_jupyter.explore.points.preparation import Prepared
     from comfykit_jupyter.workflow.progress.state import Progress
 
 logger = logging.getLogger(__name__)

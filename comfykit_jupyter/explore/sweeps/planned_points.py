@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from comfykit_jupyter.explore.points.plan import Plan, Step, choose_step, count_models, format_seconds
 from comfykit_jupyter.explore.rows.origin import is_found_file_there
 from comfykit_jupyter.explore.sweeps.crew import Crew
-from comfykit_jupyter.explore.sweeps.plan import Plan, Step, choose_step, count_models, format_seconds
 from comfykit_jupyter.explore.sweeps.servers import SweepServers
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.sweeps.preparation import describe_axis
+from comfykit_jupyter.explore.points.preparation import describe_axis
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger
-    from comfykit_jupyter.explore.sweeps.preparation import Prepared
+    from comfykit_jupyter.explore.points.preparation import Prepared
 
 
 def record_sweep(ledger: Ledger, prepared: Prepared, name: str, **changes: Any) -> None:

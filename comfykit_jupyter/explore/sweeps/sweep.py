@@ -16,13 +16,13 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.journal import format_now
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
+from comfykit_jupyter.explore.points.plan import Plan, Step, format_problems, format_seconds
+from comfykit_jupyter.explore.points.preparation import Preparation, Prepared
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.explore.sweeps.callbacks import OnDone, RowCallbacks
 from comfykit_jupyter.explore.sweeps.engine import Engine
 from comfykit_jupyter.explore.sweeps.line import wait_with_line
-from comfykit_jupyter.explore.sweeps.plan import Plan, Step, format_problems, format_seconds
 from comfykit_jupyter.explore.sweeps.planned_points import PlannedPoints
-from comfykit_jupyter.explore.sweeps.preparation import Preparation, Prepared
 from comfykit_jupyter.explore.sweeps.recording import claim_sweep, record_sweep
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.upcalls import get_upcalls

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.local_files import get_local_folder
 from comfykit_jupyter.client.results.wording import hide_address
+from comfykit_jupyter.explore.points.plan import LONG, MANY_POINTS
+from comfykit_jupyter.explore.points.preparation import describe_label
 from comfykit_jupyter.explore.sweeps.edits import read_values
-from comfykit_jupyter.explore.sweeps.plan import LONG, MANY_POINTS
-from comfykit_jupyter.explore.sweeps.preparation import describe_label
 from comfykit_jupyter.explore.sweeps.sweep import ASKED_PAUSES, RELOADED, Sweep
 from comfykit_jupyter.notebook.explorer.actions import set_form, use_output, write_code
 from comfykit_jupyter.notebook.explorer.details import describe_progress, describe_value, shorten_error
@@ -27,7 +27,7 @@ from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.workflow.file_names import to_safe_name
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.explore.sweeps.axes import Axis
+    from comfykit_jupyter.explore.points.axes import Axis
 
 PROGRESS_SECONDS = 0.2
 """Seconds between two messages about running points."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.explore.sweeps.axes import Lora, Replace, Seeds, Wildcards
-from comfykit_jupyter.explore.sweeps.notation import parse_axis
+from comfykit_jupyter.explore.points.axes import Lora, Replace, Seeds, Wildcards
+from comfykit_jupyter.explore.points.notation import parse_axis
 from comfykit_jupyter.notebook.magic.line import Token
 
 if TYPE_CHECKING:

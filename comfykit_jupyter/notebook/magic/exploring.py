@@ -9,7 +9,7 @@ from IPython.core.error import UsageError
 from IPython.display import display
 
 from comfykit_jupyter.client.settings import set_runs
-from comfykit_jupyter.explore.sweeps.axes import Seeds
+from comfykit_jupyter.explore.points.axes import Seeds
 from comfykit_jupyter.explore.sweeps.line import pause_after_interrupt
 from comfykit_jupyter.notebook.magic.axes import is_axis, split_axes
 from comfykit_jupyter.notebook.magic.commands import Call, convert_values

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem
-from comfykit_jupyter.explore.sweeps.axes import MAX_POINTS, Lora, Seeds
-from comfykit_jupyter.explore.sweeps.notation import SPLIT_KINDS, parse_axis
-from comfykit_jupyter.explore.sweeps.plan import MANY_POINTS, format_seconds
+from comfykit_jupyter.explore.points.axes import MAX_POINTS, Lora, Seeds
+from comfykit_jupyter.explore.points.notation import SPLIT_KINDS, parse_axis
+from comfykit_jupyter.explore.points.plan import MANY_POINTS, format_seconds
 from comfykit_jupyter.notebook.page.values import STACK, from_wire
 from comfykit_jupyter.notebook.widget.form.loras import describe_unknown, find_used, get_listed
 from comfykit_jupyter.workflow.errors import one_line

@@ -11,7 +11,7 @@ from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.explore.sweeps.wildcard_texts import expand_wildcards
+from comfykit_jupyter.explore.points.wildcard_texts import expand_wildcards
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 
 MAX_POINTS = 100_000

@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.sweeps.axes import MAX_POINTS, Seeds, seeds
+from comfykit_jupyter.explore.points.axes import MAX_POINTS, Seeds, seeds
 from comfykit_jupyter.workflow.errors import one_line
 
 SPLIT_KINDS = frozenset({"integer", "number", "choice", "toggle", "seed"})

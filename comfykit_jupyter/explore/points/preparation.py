@@ -17,7 +17,7 @@ from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_work
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_files, find_model_places
 from comfykit_jupyter.explore.ledger.key import KeyMaker, compute_hash, draw_number
 from comfykit_jupyter.explore.ledger.recorder import describe_remote_file, to_line
-from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Point, Replace, build_axes, build_points
+from comfykit_jupyter.explore.points.axes import Axis, Lora, Point, Replace, build_axes, build_points
 from comfykit_jupyter.workflow.editor.dynamic_prompt import may_have_choices
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.lora_stack import Stack, set_strength

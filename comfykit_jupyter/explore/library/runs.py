@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.ledger import Ledger
+from comfykit_jupyter.explore.library.rows import MAX_AGE, Rows, read_age
 from comfykit_jupyter.explore.rows.row import Row, find_differences
-from comfykit_jupyter.explore.rows.rows import MAX_AGE, Rows, read_age
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.running.run import Run
-    from comfykit_jupyter.explore.exports.bundle import Bundle
     from comfykit_jupyter.explore.ledger.entries import RunEntry, SweepEntry
+    from comfykit_jupyter.explore.library.bundle import Bundle
     from comfykit_jupyter.kit.kit import ComfyKit
 
 LARGE = 5 << 30
@@ -119,7 +119,7 @@ class Runs(Rows):
         Raises:
             ComfyKitError: There is no such sweep, none of its points is done, or an original is no longer here.
         """
-        from comfykit_jupyter.explore.exports.bundle_writer import collect_kept_sweep, write_bundle
+        from comfykit_jupyter.explore.library.bundle_writer import collect_kept_sweep, write_bundle
 
         contents = collect_kept_sweep(self._ledger, self._find_sweeps(sweep)[-1])
         server = self._kit.find_backend()
@@ -137,7 +137,7 @@ class Runs(Rows):
         Raises:
             ComfyKitError: It is not a bundle, or is damaged or too large.
         """
-        from comfykit_jupyter.explore.exports.bundle import open_bundle
+        from comfykit_jupyter.explore.library.bundle import open_bundle
 
         return open_bundle(self._kit, self._ledger, Path(path).expanduser())
 
@@ -155,7 +155,7 @@ class Runs(Rows):
         Example:
             kit.runs.again(kit.runs[0], steps=30)
         """
-        from comfykit_jupyter.explore.rows.again import start_again
+        from comfykit_jupyter.explore.library.again import start_again
 
         return start_again(
             self._kit, self._ledger, row if isinstance(row, Row) else self[row], {**(values or {}), **more}

@@ -13,18 +13,18 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_places
-from comfykit_jupyter.explore.exports.bundle import FORMAT, MANIFEST
 from comfykit_jupyter.explore.exports.provenance import describe_server
 from comfykit_jupyter.explore.ledger.recorder import to_line
-from comfykit_jupyter.explore.sweeps.preparation import describe_axis
+from comfykit_jupyter.explore.library.bundle import FORMAT, MANIFEST
+from comfykit_jupyter.explore.points.preparation import describe_axis
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.explore.ledger.entries import RunEntry, SweepEntry
     from comfykit_jupyter.explore.ledger.ledger import Ledger
+    from comfykit_jupyter.explore.points.preparation import Prepared
     from comfykit_jupyter.explore.sweeps.point_rows import PointRows
-    from comfykit_jupyter.explore.sweeps.preparation import Prepared
 
 KEPT = (
     "id",

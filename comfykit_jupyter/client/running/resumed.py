@@ -51,5 +51,5 @@ def resume(run: Run, renew: str) -> Run:
         run: The run, not started.
         renew: How the user sends a new job instead.
     """
-    job = run.find_earlier(find_resumed_jobs(), renew)
+    job = run._find_earlier(find_resumed_jobs(), renew)  # noqa: SLF001 - for this function
     return run if job is None else ResumedRun(run, job)

@@ -130,7 +130,7 @@ class Run(ExecutableRun):
         if self._raise_on_error and self._submission is not None and not loop.is_loop_thread():
             loop.call(self._submission.check())
 
-    def find_earlier(self, known: set[str], renew: str) -> EarlierJob | None:
+    def _find_earlier(self, known: set[str], renew: str) -> EarlierJob | None:
         """Return the job that an earlier kernel sent for the same call in a cell, if it still waits or runs.
 
         Args:

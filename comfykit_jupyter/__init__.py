@@ -16,9 +16,6 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.upcalls import UpperRooms
-from comfykit_jupyter.workflow.upcalls import connect
-
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -171,9 +168,6 @@ __all__ = [
     "seeds",
     "wildcards",
 ]
-
-
-connect(UpperRooms())
 
 
 def __getattr__(name: str) -> Any:

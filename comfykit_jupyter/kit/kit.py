@@ -16,7 +16,6 @@ from comfykit_jupyter.client.settings import (
     resolve_settings,
 )
 from comfykit_jupyter.kit.exploring_kit import ExploringKit
-from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -156,5 +155,6 @@ class ComfyKit(ExploringKit):
             form = kit.form("text_to_image.json", prompt="a cat")
             form.values["width"] = 768
         """
-        form: WorkflowWidget = get_upcalls().build_form(workflow, {**(values or {}), **more}, self)
-        return form
+        from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
+
+        return WorkflowWidget(workflow, {**(values or {}), **more}, kit=self)

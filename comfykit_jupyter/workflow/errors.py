@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.workflow.upcalls import get_upcalls
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,7 +29,9 @@ class ComfyKitError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return the traceback that IPython shows: the user's own frames, without this package's."""
-        return get_upcalls().format_error(self)
+        from comfykit_jupyter.notebook.tracebacks import format_error
+
+        return format_error(self)
 
 
 def strip_traceback(error: BaseException) -> None:

@@ -14,7 +14,6 @@ from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.file_names import to_encodable, to_safe_name
 from comfykit_jupyter.workflow.media_kinds import MediaKind, find_format
-from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -307,8 +306,9 @@ def parse_media(data: Any) -> Media:
 
 def _remember(place: str, url: str) -> Origin:
     """Return the server or cloud whose kind and address are in a dict."""
-    origin: Origin | None = get_upcalls().find_origin(place, url)
-    return origin or LostOrigin(url)
+    from comfykit_jupyter.client.inputs.routing import remember_origin
+
+    return remember_origin(place, url) or LostOrigin(url)
 
 
 def _build_schema() -> CoreSchema:

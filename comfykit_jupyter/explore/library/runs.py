@@ -15,7 +15,6 @@ from comfykit_jupyter.explore.library.rows import MAX_AGE, Rows, read_age
 from comfykit_jupyter.explore.rows.row import Row, find_differences
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
-from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.running.run import Run
@@ -70,12 +69,15 @@ class Runs(Rows):
         return [entry.id for entry in sorted(entries.values(), key=_NEWEST, reverse=True)]
 
     def _ipython_display_(self) -> None:
-        get_upcalls().show_runs(self)
+        from comfykit_jupyter.notebook.explorer.runs_display import show_runs
+
+        show_runs(self)
 
     def _display_(self) -> object:
         """Return what marimo shows: the library."""
-        view: object = get_upcalls().get_runs_view(self)
-        return view
+        from comfykit_jupyter.notebook.explorer.runs_display import get_runs_output
+
+        return get_runs_output(self).explorer
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TextIO
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +98,9 @@ def open_line(sweep: SweepStatus) -> Line:
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
     if getattr(shell, "kernel", None) is not None:
-        line: Line | None = get_upcalls().open_line(sweep)
-        return line or NoLine()
+        from comfykit_jupyter.notebook.explorer.sweep_line import open_notebook_line
+
+        return open_notebook_line(sweep) or NoLine()
     return TerminalLine(sweep, sys.stderr) if sys.stderr.isatty() else NoLine()
 
 

@@ -25,7 +25,6 @@ from comfykit_jupyter.explore.sweeps.line import wait_with_line
 from comfykit_jupyter.explore.sweeps.planned_points import PlannedPoints
 from comfykit_jupyter.explore.sweeps.recording import claim_sweep, record_sweep
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.settings import Keep
@@ -143,12 +142,15 @@ class Sweep(PlannedPoints):
         return dict(self._prepared.base)
 
     def _ipython_display_(self) -> None:
-        get_upcalls().show_sweep(self)
+        from comfykit_jupyter.notebook.explorer.display import show_sweep
+
+        show_sweep(self)
 
     def _display_(self) -> object:
         """Return what marimo shows: the live grid."""
-        view: object = get_upcalls().get_sweep_view(self)
-        return view
+        from comfykit_jupyter.notebook.explorer.display import get_sweep_output
+
+        return get_sweep_output(self).explorer
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
         from comfykit_jupyter.explore.exports.grid import build_grid

@@ -6,44 +6,20 @@ import copy
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
 from comfykit_jupyter.workflow.presets.fit import FittedPreset, fit_preset
-from comfykit_jupyter.workflow.upcalls import get_upcalls
-from comfykit_jupyter.workflow.values.check import CheckedValue, check_values
+from comfykit_jupyter.workflow.values.check import check_values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from typing_extensions import Self
 
-    from comfykit_jupyter.workflow.lora_stack import Stack
+    from comfykit_jupyter.client.presets.folder import PresetFolder
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.presets.preset import Preset
-
-
-class PresetStore(Protocol):
-    """What has the presets: a folder, for which this room is too pure."""
-
-    def read(self, name: str) -> Preset:
-        """Return a preset."""
-
-    def save(
-        self,
-        name: str,
-        workflow: WorkflowGraph,
-        checked: Mapping[str, CheckedValue],
-        definitions: Definitions | None,
-        loras: Stack | None,
-    ) -> Path:
-        """Save values as a preset, in place of one of this name."""
-
-    def delete(self, name: str) -> None:
-        """Delete a preset."""
-
-    def list_for(self, workflow: WorkflowGraph) -> tuple[str, ...]:
-        """Return the names of the presets that were saved for a workflow."""
 
 
 class WorkflowWithPresets(WorkflowGraph):
@@ -74,7 +50,7 @@ class WorkflowWithPresets(WorkflowGraph):
             workflow = kit.load("portrait.json")
             kit.run(workflow.use_preset("soft light"), cfg=5)
         """
-        preset = _open_presets().read(name)
+        preset = _open_folder().read(name)
         used = self.with_preset(preset)
         if getattr(self, "resolved", True):
             for warning in used.fit_preset((), self.definitions).warnings:
@@ -106,7 +82,7 @@ class WorkflowWithPresets(WorkflowGraph):
         given = {**self.fit_preset(given, self.definitions).values, **given}
         checked = check_values(self, given, self.definitions, partial=True)
         stack = getattr(self, "stack", ())
-        return _open_presets().save(name, self, checked, self.definitions, stack or None)
+        return _open_folder().save(name, self, checked, self.definitions, stack or None)
 
     def delete_preset(self, name: str) -> None:
         """Delete a preset, and the images that were copied beside it.
@@ -118,7 +94,7 @@ class WorkflowWithPresets(WorkflowGraph):
             ComfyKitError: There is no such preset.
             OSError: It can't be deleted.
         """
-        _open_presets().delete(name)
+        _open_folder().delete(name)
 
     def presets(self) -> tuple[str, ...]:
         """Return the names of the presets in the current folder that were saved for this workflow.
@@ -126,7 +102,7 @@ class WorkflowWithPresets(WorkflowGraph):
         Example:
             [kit.run(workflow.use_preset(name)) for name in workflow.presets()]
         """
-        return _open_presets().list_for(self)
+        return _open_folder().list_for(self)
 
     def with_preset(self, preset: Preset | None) -> Self:
         """Return this workflow with the values of a preset, or of none."""
@@ -141,6 +117,8 @@ class WorkflowWithPresets(WorkflowGraph):
         return fit_preset(replace(self.preset, loras=None), self, definitions, given)
 
 
-def _open_presets() -> PresetStore:
-    store: PresetStore = get_upcalls().open_presets()
-    return store
+def _open_folder() -> PresetFolder:
+    """Return the folder of presets, which stands in `client`: it reads files and images, and this room is pure."""
+    from comfykit_jupyter.client.presets.folder import PresetFolder
+
+    return PresetFolder()

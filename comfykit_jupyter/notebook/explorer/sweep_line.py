@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
+from comfykit_jupyter.notebook.explorer.display import is_shown
+
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.line import SweepStatus
 
@@ -35,3 +37,8 @@ class NotebookLine:
     def close(self) -> None:
         """Replace the line by the grid."""
         self._handle.update(self._sweep._repr_mimebundle_(), raw=True)
+
+
+def open_notebook_line(sweep: SweepStatus) -> NotebookLine | None:
+    """Return the line of a sweep that a cell waits for; None if a cell shows its live grid."""
+    return None if is_shown(sweep) else NotebookLine(sweep)

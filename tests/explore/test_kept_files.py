@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from comfykit_jupyter import ComfyKit, ComfyKitError
+from comfykit_jupyter import ComfyKit, ComfyKitError, Sweep, seeds
 from comfykit_jupyter.explore.exports.grid import build_grid
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
@@ -73,6 +73,29 @@ def test_nothing_is_left_of_a_found_file_that_was_forgotten(kit: ComfyKit, tmp_p
     files = [path for path in kit.runs.folder.rglob("*") if path.is_file()]
     assert not [path for path in files if path.parent.name == "found" or b"very private" in path.read_bytes()]
     assert kit.runs[0].workflow is not None  # that of others stays
+
+
+def test_nothing_is_left_of_a_sweep_whose_runs_were_all_forgotten(kit: ComfyKit) -> None:
+    text = {"class_type": "PrimitiveStringMultiline", "inputs": {"value": "x"}, "_meta": {"title": "$text.value"}}
+    workflow = picture() | {"8": text, "9": {"class_type": "PreviewAny", "inputs": {"source": ["8", 0]}}}
+
+    def plan() -> Sweep:
+        return kit.sweep(workflow, text="a very private text", over={"width": [8, 9], "seed": seeds(1)})
+
+    workflow["1"]["_meta"]["title"] = "Canvas, $width, $seed.color"
+    sweep = plan().wait()
+    seed = sweep.points[0].labels["seed"]
+    kit.runs.forget(sweep[0])
+    assert len(kit.runs.sweep(sweep.id)) == 1
+    kit.runs.forget(sweep[1])
+    assert not [path for path in kit.runs.folder.rglob("*") if path.is_file() and b"private" in path.read_bytes()]
+    with pytest.raises(ComfyKitError, match="there is no sweep"):
+        kit.runs.sweep(sweep.id)
+    again = plan().wait()
+    assert again.points[0].labels["seed"] == seed
+    assert len(kit.runs.sweep(sweep.id)) == 2
+    kit.runs.compact()
+    assert len(kit.runs.sweep(sweep.id)) == 2
 
 
 def test_rows_are_read_without_those_that_were_forgotten(kit: ComfyKit) -> None:

@@ -99,6 +99,8 @@ class SweepEntry:
     kind: str = "sweep"
     at: str = ""
     sequence: int = 0
+    is_emptied: bool = False
+    """Whether its runs were forgotten, and its values with them."""
 
 
 @dataclass
@@ -219,7 +221,7 @@ class Entries:
         sequence = int(event.get("seq", 0))  # the clock may have been set back
         if self._is_newer(id_, "sweep", (sequence, at, file)):
             entry = self.sweeps.setdefault(id_, SweepEntry(id_))
-            entry.sequence = sequence
+            entry.sequence, entry.is_emptied = sequence, bool(event.get("emptied"))
             entry.name, entry.workflow, entry.at = (_read_text(event, each) for each in ("name", "workflow", "at"))
             entry.template, entry.kind = _read_text(event, "template"), _read_text(event, "kind") or "sweep"
             axes = event.get("axes")

@@ -127,7 +127,7 @@ class Ledger:
             os.close(descriptor)
 
     def compact(self) -> int:
-        """Merge the files of the journal whose writers are gone, without the runs that were forgotten.
+        """Merge the files of the journal whose writers are gone, without runs that were forgotten and their values.
 
         Returns:
             How many files were merged.
@@ -136,10 +136,28 @@ class Ledger:
             OSError: It can't be written.
         """
         with self._lock:
-            forgotten = self.read().forgotten
+            entries = self.read()
+            emptied = {each.id: each.sequence for each in entries.sweeps.values() if each.is_emptied}
+
+            def is_wanted(event: Mapping[str, Any]) -> bool:
+                if event["event"] == "sweep":
+                    return event.get("seq", 0) >= emptied.get(str(event.get("id")), 0)
+                return event["event"] == "forgotten" or not _is_about(event, entries.forgotten)
+
             self.store.remove_parts()
             remove_old_parts(self.journal.folder.glob("*.part"))
-            return self.journal.compact(lambda event: event["event"] == "forgotten" or not _is_about(event, forgotten))
+            return self.journal.compact(is_wanted)
+
+    def empty_sweeps(self, ids: Iterable[str]) -> None:
+        """Remove the values of sweeps; their seeds stay the same. `compact` removes the older lines.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        sweeps = self.read().sweeps
+        for entry in [sweeps[each] for each in ids if each in sweeps]:
+            line = {"event": "sweep", "id": entry.id, "salt": entry.salt, "generation": entry.generation}
+            self.append({**line, "since": entry.since, "seq": entry.sequence + 1, "emptied": True})
 
     def is_kept(self, digest: str) -> bool:
         """Return whether a file is here, or at least its thumbnail."""

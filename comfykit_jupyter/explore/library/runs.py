@@ -103,7 +103,8 @@ class Runs(Rows):
 
     def _find_sweeps(self, name: str) -> list[SweepEntry]:
         """Return the sweeps with a name, the newest last; one without a name has its workflow's name."""
-        sweeps = sorted(self._ledger.read().sweeps.values(), key=lambda each: each.at)
+        entries = self._ledger.read().sweeps.values()
+        sweeps = sorted((each for each in entries if not each.is_emptied), key=lambda each: each.at)
         found = [each for each in sweeps if name in (each.name or each.workflow, each.id)]
         if not found:
             nearest = find_nearest(str(name), [each.name or each.workflow for each in sweeps])
@@ -221,6 +222,8 @@ class Runs(Rows):
     def forget(self, rows: Row | str | Iterable[Row]) -> int:
         """Remove runs wholly: row, thumbnail and original, and the files and workflows that only they were given.
 
+        A sweep without any runs left loses its values, too.
+
         Args:
             rows: A row, the beginning of an ID, or several rows.
 
@@ -229,9 +232,11 @@ class Runs(Rows):
         """
         given = [self[rows]] if isinstance(rows, str) else [rows] if isinstance(rows, Row) else list(rows)
         files = {digest for row in given for digest in self._find_files(row)}
+        sweeps = {row.sweep for row in given}
         for row in given:
             self._ledger.append({"event": "forgotten", "id": row.id})
             self._ledger.store.remove_thumbnail_of(row.id)
+        self._ledger.empty_sweeps(sweeps - {row.sweep for row in self})
         used = {digest for other in self for digest in self._find_files(other)}
         used |= {sweep.template for sweep in list(self._ledger.read().sweeps.values())}
         for digest in files - used:

@@ -141,7 +141,8 @@ class Ledger:
 
             def is_wanted(event: Mapping[str, Any]) -> bool:
                 if event["event"] == "sweep":
-                    return event.get("seq", 0) >= emptied.get(str(event.get("id")), 0)
+                    sequence = event.get("seq", 0)
+                    return not isinstance(sequence, int) or sequence >= emptied.get(str(event.get("id")), 0)
                 return event["event"] == "forgotten" or not _is_about(event, entries.forgotten)
 
             self.store.remove_parts()

@@ -26,7 +26,7 @@ def choose_alternatives(text: str, draw: Callable[[int, int], int] | None = None
     >>> choose_alternatives("a {red} cat // later")
     'a red cat '
     """
-    draw = draw or _draw
+    draw = draw or draw_at_random
     whole: list[str] = []
     open_: list[list[list[str]]] = []  # the open choices: their alternatives, each in pieces
     for part in _TOKEN.findall(_COMMENT.sub("", text)):
@@ -68,7 +68,7 @@ def expand_choices(text: str, draw: Callable[[int, int], int] | None = None) -> 
         return text
     tokens = _TOKEN.findall(text)
     groups = _find_groups(tokens)
-    draw = draw or _draw
+    draw = draw or draw_at_random
     parts: list[str] = []
     after: dict[int, int] = {}  # where to continue at the end of an alternative that was drawn
     at = 0
@@ -130,7 +130,8 @@ def _pick(alternatives: list[list[str]], draw: Callable[[int, int], int]) -> str
     return "".join(alternatives[at])
 
 
-def _draw(low: int, high: int) -> int:
+def draw_at_random(low: int, high: int) -> int:
+    """Return a random integer within bounds, both included."""
     from random import SystemRandom
 
     return SystemRandom().randint(low, high)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dataclasses import field as attribute
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.workflow.editor.dynamic_prompt import expand_choices, unescape_braces
+from comfykit_jupyter.workflow.editor.dynamic_prompt import draw_at_random, expand_choices, unescape_braces
 from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
 from comfykit_jupyter.workflow.lora_stack import Stack
 from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, SEED_NAMES, Definitions, Input, Kind, is_link, unwrap
@@ -97,13 +97,7 @@ def bind(
     expand: bool = True,
 ) -> Binding:
     """Put values into the prompt as `Workflow.bind` does."""
-    return _Binder(workflow, definitions, draw or _draw, expand=expand).bind(values)
-
-
-def _draw(low: int, high: int) -> int:
-    from random import SystemRandom
-
-    return SystemRandom().randint(low, high)
+    return _Binder(workflow, definitions, draw or draw_at_random, expand=expand).bind(values)
 
 
 class _Binder:

@@ -16,6 +16,8 @@ async def play(url: str, key: str, spec: dict[str, Any]) -> dict[str, Any]:
     from comfykit import ComfyKit  # type: ignore[import-not-found, unused-ignore]
     from comfykit.comfyui.runninghub_client import RunningHubClient  # type: ignore[import-not-found, unused-ignore]
 
+    sleep = asyncio.sleep
+    asyncio.sleep = lambda seconds, result=None: sleep(seconds / 10, result)  # it waits two seconds after each answer
     kit = ComfyKit(runninghub_url=url, runninghub_api_key=key, runninghub_timeout=60, **spec["settings"])
     results = [await kit.execute(each["workflow"], each["params"]) for each in spec["runs"]]
     async with RunningHubClient(api_key=key, base_url=url, retry_count=0) as client:

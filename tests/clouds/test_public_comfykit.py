@@ -48,7 +48,7 @@ def play(cloud: RunningHub, **spec: Any) -> Any:
 
 def test_comfykit_runs_uploads_and_asks(cloud: RunningHub, photo: Path, make_kit: MakeKit) -> None:
     cloud.workflows[INVERTED] = workflows.inverted()
-    cloud.pace = Polls(queued=0, running=0)  # it waits two seconds after each answer
+    cloud.pace = Polls(queued=0, running=0)
     runs = [
         {"workflow": WORKFLOW, "params": {"width": 48, "height": 24}},
         {"workflow": INVERTED, "params": {"image": str(photo)}},

@@ -23,8 +23,8 @@ Write = Callable[[Any], Path]
 
 
 def get_patience(package: Package) -> float:
-    """Return the seconds after which a lost run counts as hanging; `comfykit` polls every second, without a limit."""
-    return 3.0 if package.name == THEIRS else 15.0
+    """Return the seconds after which a lost run counts as hanging; `comfykit` polls every 0.1 s without a limit."""
+    return 0.5 if package.name == THEIRS else 15.0
 
 
 def get_posted_prompt(proxy: Proxy) -> dict[str, Any]:

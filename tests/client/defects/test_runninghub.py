@@ -103,7 +103,7 @@ def test_28_unknown_state_is_not_polled_faster(package: Package, cloud: RunningH
     cloud.fates.append(Fate())
     for endpoint in ("status", "v2/query"):
         cloud.answer(endpoint, changes.with_state("CREATE"), times=None)
-    execute(package, cloud, seconds=1)
+    execute(package, cloud, seconds=1, pauses=1)
     looks = [request for request in cloud.requests if request.endpoint in ("status", "v2/query", "outputs")]
     assert len(looks) < 10
 

@@ -66,7 +66,7 @@ def _build_run(original: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def _keep_ready(loop: asyncio.BaseEventLoop) -> Iterator[None]:
-    """Leave as many handles ready as there were: an iteration that began before the loop was patched counts on them.
+    """Keep as many handles ready as there were: an iteration that began before the patch counts on them.
 
     It has counted those that are ready, takes that many, and ends the kernel with an IndexError if there are fewer.
     """

@@ -1,4 +1,4 @@
-"""The form of a page without widgets: its fields as a table, why it is not alive, and how to run it by a line."""
+"""The form of a page without widgets: its fields as a table, why it is not alive, and which command runs it."""
 
 from __future__ import annotations
 

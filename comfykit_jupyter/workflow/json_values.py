@@ -1,4 +1,4 @@
-"""Convert values into plain types of JSON; integers that JavaScript keeps exactly; values that are gaps."""
+"""Convert values into plain types of JSON, and recognise exact integers, numbers in texts and missing values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def to_plain_scalar(value: Any) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value stands for a gap, as in a table: None, NaN, and the `NA` and `NaT` of pandas."""
+    """Return whether a value is missing, as in a table: None, NaN, and the `NA` and `NaT` of pandas."""
     if value is None:
         return True
     if isinstance(value, (str, int, list, dict)):
@@ -57,7 +57,7 @@ def _is_decimal(value: Any) -> bool:
 
 
 def parse_number(text: str) -> int | float | None:
-    """Return the number that a text is, such as "42" or "7.5"; None for any other text."""
+    """Parse a number such as "42" or "7.5"; return None for any other text."""
     if len(text) > MAX_DIGITS or (found := _NUMBER.fullmatch(text)) is None:
         return None
     return int(text) if found["fraction"] is None else float(text)

@@ -73,7 +73,7 @@ def read_rows(rows: Any) -> Stack:
 
 
 def to_plain(stack: Iterable[StackedLora]) -> dict[str, Any]:
-    """Return a stack as `read_stack` takes it, in the shortest form."""
+    """Return a stack as `read_stack` accepts it, in the shortest form."""
     found: dict[str, Any] = {}
     for each in stack:
         strength = each.model if each.model == each.clip else (each.model, each.clip)

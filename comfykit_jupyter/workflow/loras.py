@@ -123,7 +123,7 @@ def read_inserted(prompt: Mapping[str, Any], own: Mapping[str, Any]) -> Stack:
 
 
 def remove_loaders(prompt: Mapping[str, Any], inserted: Iterable[str]) -> dict[str, Any]:
-    """Return a prompt without loaders that were inserted; what took their outputs takes what they were given.
+    """Return a prompt without inserted loaders; inputs that were linked to them are linked to their sources.
 
     Args:
         prompt: The API-format graph.
@@ -147,7 +147,7 @@ def remove_loaders(prompt: Mapping[str, Any], inserted: Iterable[str]) -> dict[s
 
 @dataclass(frozen=True)
 class LoraPlace:
-    """Where a workflow takes the LoRAs of a stack.
+    """Where the loaders of a stack belong in a workflow.
 
     Attributes:
         has_clip: Whether a loader that is inserted changes CLIP, too.
@@ -161,7 +161,7 @@ class LoraPlace:
 
 
 def find_place(prompt: Mapping[str, Any], definitions: Definitions) -> LoraPlace | None:
-    """Return where a workflow takes LoRAs; None if it loads no model, or the server has no loader of LoRAs.
+    """Return where loaders of LoRAs belong; None if the workflow loads no model, or the server has no such loader.
 
     Args:
         prompt: The API-format graph.

@@ -47,7 +47,7 @@ _MAX_GROWN: Final = 100
 
 @dataclass(frozen=True)
 class Template:
-    """The inputs that an input which grows repeats.
+    """The inputs that a growing input repeats.
 
     Attributes:
         inputs: One repetition.

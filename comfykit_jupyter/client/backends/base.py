@@ -63,7 +63,7 @@ class Backend(ABC):
         return get_place(type(self))
 
     def __reduce__(self) -> tuple[type[RememberedOrigin], tuple[type[Backend], str]]:
-        """Return what a pickle of its media has of it: where it is, and no secrets."""
+        """Return what pickled media keep of it: its place and address, and no secrets."""
         return RememberedOrigin, (type(self), self.url)
 
     # -- several servers (backends.pool) -------------------------------------------------------------------------------
@@ -87,14 +87,14 @@ class Backend(ABC):
         return self
 
     def release(self, id: str) -> None:  # noqa: A002, B027 - one place counts nothing
-        """Note that a run has ended for which `choose` was called."""
+        """Note the end of a run for which `choose` was called."""
 
     async def find_holder(self, prompt_id: str) -> Backend:  # noqa: ARG002
         """Return where a job is."""
         return self
 
     async def find_file(self, name: str) -> Backend:  # noqa: ARG002
-        """Return where a file is that nodes know by this name."""
+        """Return the server with a file that nodes know by this name."""
         return self
 
     # -- workflows and their values ------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Backend(ABC):
         return True
 
     async def preflight(self, workflow: Workflow) -> list[Problem]:  # noqa: ARG002 - most find none
-        """Return what would prevent a run, beside the workflow and its values."""
+        """Return what would prevent a run, apart from the workflow and its values."""
         return []
 
     @abstractmethod

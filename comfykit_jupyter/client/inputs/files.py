@@ -33,7 +33,7 @@ class RemoteFile:
         return self.name
 
     def remove(self) -> None:
-        """Leave it: it is not a copy."""
+        """Do nothing: it is not a copy."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where a workflow runs: on the first backend whose route handles it. Only that one is imported."""
+"""Where a workflow runs: on the first backend whose route handles it. Only this backend is imported."""
 
 from __future__ import annotations
 

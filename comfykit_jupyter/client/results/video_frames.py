@@ -120,7 +120,7 @@ def _get_duration(frame: Any) -> float:
 
 @contextlib.contextmanager
 def _open_video(path: Path, pixels: int, what: str) -> Iterator[Iterator[list[Any]]]:
-    """Open a video, and give the frames of each packet."""
+    """Open a video, and yield the frames of each packet."""
     try:
         import av
     except ImportError:

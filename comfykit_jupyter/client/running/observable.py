@@ -230,7 +230,7 @@ class ObservableRun:
                 _call(done, result)
 
     def _request_check(self) -> None:
-        """Have the server asked: what is known may be out of date."""
+        """Request a look at the server: what is known may be out of date."""
         self.changed_at = time.monotonic()
         self._check_needed.set()
 

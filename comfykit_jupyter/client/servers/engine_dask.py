@@ -87,7 +87,7 @@ class ServerPlugin(WorkerPlugin):  # type: ignore[misc]
         return f"dask://{host}/{self.server.number}" if self.server.url else ""
 
     async def open_end(self) -> ServerEnd:
-        """Return the tunnel's end beside the server."""
+        """Return the end of the tunnel on the server's side."""
         old = end = self._end
         if end is None or end.url != self.server.url:
             end = self._end = ServerEnd(self.server.url, partial(self._worker.log_event, NAME))

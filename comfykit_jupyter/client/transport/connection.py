@@ -245,7 +245,7 @@ class Connection:
 
     @contextlib.asynccontextmanager
     async def stream(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
-        """Send one request and give its answer, its body still to be read.
+        """Send one request and yield its answer; its body is not read yet.
 
         Args:
             method: GET, POST, …

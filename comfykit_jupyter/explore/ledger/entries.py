@@ -377,5 +377,5 @@ def _read_output(line: Mapping[str, Any]) -> Output:
 
 
 def _invert(text: str) -> tuple[int, ...]:
-    """Return what sorts in the opposite order of a text."""
+    """Return a key that sorts in the opposite order of a text."""
     return (*(-ord(each) for each in text), 1)

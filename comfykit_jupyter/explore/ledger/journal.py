@@ -171,7 +171,7 @@ class Journal:
         return list(self.iter_new())
 
     def iter_new(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give the lines that were appended since the last call, by any process, each with the name of its file.
+        """Yield the lines that any process has appended since the last call, each with the name of its file.
 
         A last line without its end is left for the next call. A broken line is skipped and counted. The lines of a
         million runs take several times the memory of the runs themselves, so they are never all there at once.

@@ -73,7 +73,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Look for new lines once, and not for each row: on a network file system a look takes milliseconds."""
+        """Check for new lines once instead of for each row: on a network file system that takes milliseconds."""
         self.read()
         before, self._held.here = getattr(self._held, "here", False), True
         try:
@@ -111,7 +111,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Let no other process do what needs the lock, where the system can. It is held for milliseconds.
+        """Hold a lock against other processes, where the system can. It is held for milliseconds.
 
         Raises:
             OSError: The folder can't be written.

@@ -127,7 +127,7 @@ class ObjectStore:
                     yield from folder.iterdir()
 
     def remove_parts(self) -> None:
-        """Remove what a killed process has left half written."""
+        """Remove unfinished files of a killed process."""
         for folder in (self._objects, self._thumbs):
             remove_old_parts(folder.glob("*/*.part"))
 

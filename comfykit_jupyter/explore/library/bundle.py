@@ -40,7 +40,7 @@ _OBJECT = re.compile(r"objects/([0-9a-f]{64})(\.[a-z0-9]{1,10})")
 
 @dataclass(frozen=True)
 class Bundle:
-    """A sweep from a bundle. Nothing of it is in the folder of the runs until `take`.
+    """A sweep from a bundle. `take` adds it to the folder of the runs.
 
     Attributes:
         name: The name of the sweep.
@@ -74,7 +74,7 @@ class Bundle:
     __repr__ = __str__
 
     def take(self) -> Rows:
-        """Add its runs and files to the folder of the runs, and return the rows.
+        """Add the bundle's runs and files to the folder of the runs, and return the rows.
 
         Raises:
             ComfyKitError: A file is damaged. What was read before stays.
@@ -135,7 +135,7 @@ def _parse_float(text: str) -> float:
 
 
 def _check_files(infos: list[zipfile.ZipInfo], path: Path) -> int:
-    """Refuse a bundle with other files than ours, or too many or too large ones; return their size in bytes."""
+    """Reject a bundle with unexpected, too many or too large files; return their size in bytes."""
     name = one_line(path.name)
     if len(infos) > MAX_FILES:
         raise ComfyKitError(f"{name} has {len(infos):,} files, more than {MAX_FILES:,}")
@@ -170,7 +170,7 @@ def _check_manifest(manifest: Any) -> dict[str, Any]:
 
 
 def _build_lines(run: Mapping[str, Any], template: str) -> list[dict[str, Any]]:
-    """Return the lines of a run in the journal. Whatever is odd in them is passed over when they are read."""
+    """Return the lines of a run in the journal. Invalid parts are skipped when they are read."""
     at = run.get("at") if isinstance(run.get("at"), str) else ""
     names = ("id", "key", "name", "patch", "params", "seeds", "files", "models", "loras", "inserted")
     sent = {

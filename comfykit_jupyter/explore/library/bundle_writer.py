@@ -46,7 +46,7 @@ KEPT = (
 
 @dataclass(frozen=True)
 class Contents:
-    """What a bundle is written of.
+    """The contents of a bundle to write.
 
     Attributes:
         name: The name of the sweep.
@@ -66,7 +66,7 @@ class Contents:
 
 
 def collect_sweep(sweep: PointRows, ledger: Ledger, prepared: Prepared) -> Contents:
-    """Return what a bundle of a sweep has."""
+    """Return the contents of a sweep's bundle."""
     runs = ledger.read().runs
     states = enumerate(sweep.states)
     done = [index for index, state in states if state == "completed" and not sweep.is_forgotten(index)]
@@ -77,7 +77,7 @@ def collect_sweep(sweep: PointRows, ledger: Ledger, prepared: Prepared) -> Conte
 
 
 def collect_kept_sweep(ledger: Ledger, sweep: SweepEntry) -> Contents:
-    """Return what a bundle of a sweep has that was run before, by its runs in the journal.
+    """Return the contents of an earlier sweep's bundle, from its runs in the journal.
 
     Raises:
         ComfyKitError: Its workflow is no longer here.

@@ -45,7 +45,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class Wildcards:
-    """An axis of the texts that a template stands for; see `wildcards`."""
+    """An axis of the texts that a template expands to; see `wildcards`."""
 
     template: str
     folder: Path

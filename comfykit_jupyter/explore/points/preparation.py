@@ -228,7 +228,7 @@ class Preparation:
         return self.over.items() if isinstance(self.over, Mapping) else ()
 
     def _check_names(self, workflow: Workflow, definitions: Definitions, names: Sequence[str]) -> None:
-        """Refuse names that the workflow lacks, and those that are both an axis and a value."""
+        """Reject names that the workflow lacks, and names that are both an axis and a value."""
         # `replace` changes words of the value that is given.
         texts = {name for name, each in self._list_axes() if isinstance(each, Replace)}
         if both := [name for name in names if name in self._base and name not in texts]:
@@ -318,7 +318,7 @@ def _read_state(mark: Any) -> object:
 
 
 def _check_image(content: Path | bytes, needed: Upload) -> None:
-    """Refuse a file that is not an image, by its first bytes and its checksums; the pixels are not decoded."""
+    """Reject a file that is not an image, by its first bytes and checksums; the pixels are not decoded."""
     import io
 
     from comfykit_jupyter.client.results.images import describe_failure, open_image

@@ -16,7 +16,7 @@ _MAX_DEPTH = 10
 
 
 def expand_wildcards(template: str, folder: Path, where: str, most: int) -> list[str]:
-    """Return the texts that a template stands for, the first alternatives first.
+    """Return the texts that a template expands to, the first alternatives first.
 
     Args:
         template: The text. `{red|blue}` stands for each of its parts, `__animals__` for each line of `animals.txt`.

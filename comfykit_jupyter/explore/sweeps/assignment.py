@@ -45,7 +45,7 @@ class Assignment:
         return waiting + len(self._for_anyone) + len(self._next)
 
     def add(self, index: int, *, first: bool = False) -> None:
-        """Let a point wait, behind or before the others of its group."""
+        """Add a waiting point, behind or before the others of its group."""
         key = (self._ranks[index] if self._ranks is not None else 0, self._groups[index])
         queue = self._queues.setdefault(key, deque())
         (queue.appendleft if first else queue.append)(index)
@@ -55,7 +55,7 @@ class Assignment:
         return any(index in queue for queue in queues)
 
     def remove(self, index: int) -> bool:
-        """Let a point wait no more, and return whether it did."""
+        """Remove a waiting point, and return whether it was there."""
         for queue in (self._next, self._for_anyone, *self._for_one.values(), *self._queues.values()):
             if index in queue:
                 queue.remove(index)
@@ -63,15 +63,15 @@ class Assignment:
         return False
 
     def add_next(self, index: int) -> None:
-        """Let a point wait before all others that are to be sent."""
+        """Add a waiting point before all others that are to be sent."""
         self._next.append(index)
 
     def add_for(self, label: str, index: int) -> None:
-        """Let a point wait for one worker, before all others; "" stands for any worker, whatever it lacks."""
+        """Add a point for one worker, before all others; "" stands for any worker, whatever it lacks."""
         (self._for_one.setdefault(label, deque()) if label else self._for_anyone).append(index)
 
     def take(self, label: str, lacks: Lacks) -> int | None:
-        """Return the next point for a worker; None if there is none that it can run.
+        """Return the next point for a worker; None if it can run none.
 
         Args:
             label: The worker.
@@ -114,7 +114,7 @@ class Assignment:
         return any(self._for_one.values())
 
     def free_rows(self, label: str) -> None:
-        """Give the rows of a worker that is away to the others."""
+        """Give the rows of an absent worker to the others."""
         self._owners = {row: owner for row, owner in self._owners.items() if owner != label}
         self._forget_last(label)
 

@@ -79,7 +79,7 @@ class Crew:
     # -- work ----------------------------------------------------------------------------------------------------------
 
     async def work(self, pull: Pull, take_back: TakeBack) -> None:
-        """Let each worker pull as many times at once as it is deep; return when none of them pulls any more.
+        """Let each worker run as many points at once as its depth; return when all have stopped.
 
         Args:
             pull: Returns when there is nothing left for a worker.
@@ -116,7 +116,7 @@ class Crew:
                     self.add(worker)
 
     def wake(self) -> None:
-        """Let all look again that wait for a change."""
+        """Wake up everything that waits for a change."""
         self._change.set()
         self._change = asyncio.Event()
 
@@ -145,7 +145,7 @@ class Crew:
         return False
 
     async def _welcome(self, worker: Worker) -> None:
-        """Let a worker take part again. What others have got meanwhile, it need not run."""
+        """Let a worker take part again, without the points that others have got since."""
         for prompt_id in self._given_up.pop(worker.label, []):
             if not self._take_back(worker.label, prompt_id):
                 await worker.discard(prompt_id)

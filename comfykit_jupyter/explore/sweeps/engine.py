@@ -141,32 +141,32 @@ class Engine:
             self._on_change(-1)
 
     async def resume(self) -> bool:
-        """Send points again that wait, and return whether `drive` still does so."""
+        """Continue to send waiting points; return whether `drive` is still running."""
         self.forget_pause()
         self.crew.wake()
         return self._driving
 
     def forget_pause(self) -> None:
-        """Let points be sent, whatever paused the sweep before."""
+        """Allow points to be sent again, whatever paused the sweep."""
         self.paused = ""
         self._last_error, self._equal_errors, self._has_ended = "", 0, False
 
     def _add(self, index: int, step: Step, *, first: bool = False) -> None:
-        """Let a point wait: to be sent by anybody, or to be followed where it was sent."""
+        """Add a waiting point: to be sent by any worker, or followed where it was sent."""
         if step.action == "send":
             self._waiting.add(index, first=first)
         else:
             self._waiting.add_for(step.server if self.crew.find(step.server) is not None else "", index)
 
     def _drop_twins(self, indices: Sequence[int]) -> list[int]:
-        """Return points without those that have the key of another one: they get its run."""
+        """Return one point for each key: points with the same key share a run."""
         self._twins = {}
         for index in indices:
             self._twins.setdefault(self._prepared.keys[index], []).append(index)
         return [twins[0] for twins in self._twins.values()]
 
     def pause(self, why: str, *, is_asked: bool = False) -> None:
-        """Send no more points; those that run end.
+        """Stop sending points; running ones end.
 
         Args:
             why: Why, in words.
@@ -186,7 +186,7 @@ class Engine:
         return self.states[index] == "waiting" and self._steps[index].lost
 
     async def enqueue(self, indices: Iterable[int]) -> bool:
-        """Run points again as the next ones, while others run; return whether others do."""
+        """Run points again next, while others run; return whether any others run."""
         if not self._driving:
             return False
         again = [index for index in indices if self.states[index] != "running" and index not in self._waiting]
@@ -197,7 +197,7 @@ class Engine:
         return True
 
     def retry(self, indices: Sequence[int]) -> None:
-        """Let points wait again that have ended."""
+        """Let ended points wait again."""
         for index in indices:
             self._steps[index] = Step("send")
             self._forced.add(index)
@@ -218,7 +218,7 @@ class Engine:
         return True
 
     async def _pull(self, worker: Worker) -> None:
-        """Run points on a worker, as long as there may be one for it.
+        """Run points on a worker while there may be more for it.
 
         While the sweep is paused, this waits for the last point that runs: all workers take part again after `resume`.
         """
@@ -390,7 +390,7 @@ class Engine:
         self._set(index, "waiting")
 
     def _finish(self, index: int, run_id: str, result: ExecuteResult) -> None:
-        """Note a point that is done, once its outputs are kept; the next one is sent meanwhile."""
+        """Note a completed point once its outputs are kept; meanwhile the next one is sent."""
         self._has_ended, self._equal_errors = True, 0
         self._out_of_memory.discard(index)
         if result.seconds is not None:

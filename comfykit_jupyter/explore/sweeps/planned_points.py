@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PlannedPoints(SweepServers):
-    """Points of which each is there already, is followed, or has to be sent."""
+    """Points with what a sweep does for each: nothing, follow its job, or send it."""
 
     _keep: Keep
 

@@ -128,12 +128,12 @@ class Sweep(PlannedPoints):
 
     @property
     def kit(self) -> ComfyKit:
-        """What runs it."""
+        """The kit that runs it."""
         return self._kit
 
     @property
     def workflow(self) -> Workflow:
-        """Its workflow, converted."""
+        """The workflow, converted."""
         return self._prepared.workflow
 
     @property

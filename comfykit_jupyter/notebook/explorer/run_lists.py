@@ -39,7 +39,7 @@ MARKS = {
 
 
 class RunLists:
-    """What is known of the runs of a folder, so that it is computed once for each run.
+    """Facts about the runs of a folder, computed once for each run.
 
     Args:
         ledger: The folder.

@@ -27,27 +27,27 @@ NUMBER_LENGTH = 100
 HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--preset NAME] [--loras NAME:STRENGTH,…]
               [--timeout SECONDS] [--dry-run] [--new] [--url URL]
     Run a workflow and show it in the cell. The cell ends with the run, and fails if the run fails.
-    --timeout cancels the run after so many seconds. --dry-run sends nothing: it shows what would be sent,
+    --timeout cancels the run after that many seconds. --dry-run sends nothing, and shows what would be sent,
     as differences from the file. After a kernel restart the same cell attaches to its job if that still waits
-    or runs; --new sends a new one. --preset takes the values that are not given from presets/NAME.toml, which a form
-    or workflow.save_preset has saved. --loras add_detail:0.7,style:0.4 puts loaders of LoRAs in, or sets them.
+    or runs; --new sends a new one. --preset reads the values that are not given from presets/NAME.toml, as saved by
+    a form or workflow.save_preset. --loras add_detail:0.7,style:0.4 sets loaders of LoRAs, or inserts them.
 %comfykit sweep WORKFLOW NAME=VALUE,VALUE … [-o SWEEP] [--preset NAME] [--loras …]
                 [--plan] [--sure] [--url URL]
     Run all combinations of several values: cfg=3,4.5,6 steps=10..30:5 seed=*4 (four seeds). A text is one value;
-    for several give a list: prompt={["a fox", "a cat"]}. Run again, the cell sends only what is new.
-    --plan sends nothing: it shows how many points are new, and how long they take. --sure starts a large one.
+    for several texts give a list: prompt={["a fox", "a cat"]}. The same cell, run again, sends only new points.
+    --plan sends nothing, and shows how many points are new, and how long they take. --sure starts a large sweep.
 %comfykit runs [FOLDER]
-    Keep all runs of this kernel in a folder from now on; without a folder, show the library of those that are kept.
+    Keep all runs of this kernel in a folder from now on. Without a folder, show the library of kept runs.
 %comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--preset NAME] [--loras …] [--url URL]
-    Show a form of the workflow's parameters. Mask… beside an image paints a mask on it; in a prompt ↑ brings earlier
-    ones, Ctrl+↑ and Ctrl+↓ change the weight of the selected words, and __ completes names of wildcards.
+    Show a form of the workflow's parameters. Mask… beside an image paints a mask on it. In a prompt, ↑ brings earlier
+    prompts, Ctrl+↑ and Ctrl+↓ change the weight of the selected words, and __ completes names of wildcards.
 %comfykit params WORKFLOW [--all] [--url URL]
     List the parameters of a workflow: types, values, bounds, choices; and its presets. --all adds its other inputs.
 %comfykit connect URL [URL …]
-    Use this server in all cells, and in ComfyKit() without an address; of several, each run goes to an idle one.
+    Use this server in all cells, and in ComfyKit() without an address. With several, each run goes to an idle one.
     `connect sandbox` starts the embedded server.
 %comfykit status [WORKFLOW]
-    Show the server (or the cloud that hosts this workflow), its queue, and the unfinished runs of this kernel.
+    Show the server (or the cloud that hosts the workflow), its queue, and the unfinished runs of this kernel.
 %comfykit queue [--url URL]
     List the running and queued jobs of the server.
 %comfykit history [LIMIT] [--url URL]
@@ -61,13 +61,13 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--preset NAME] [-
 %comfykit keep [off | links | thumbnails [KILOBYTES]]
     Set how much of a run the notebook keeps. The default is thumbnails, with values and texts, in 150 kB.
 
-WORKFLOW is a file, a URL, or a Python object in braces: {graph}, {result.image}. Values can be Python objects
+WORKFLOW is a file, a URL, or a Python object in braces: {graph}, {result.image}. Values can be Python objects,
 too: image={photo}, image={Masked(photo, mask)}. Quote a value that contains spaces: prompt="a cat".
 A seed can be `random`.
 `-o NAME` assigns the result to a variable; so does `result = %comfykit run …`.
 
 Name a workflow on RunningHub by its ID (1904…), an app by rh-app:1937…, or either by the address of its page.
-It runs there, with the key in RUNNINGHUB_API_KEY. Its PROMPT_ID is the ID of the task. A file runs there only by
+It runs there, with the key in RUNNINGHUB_API_KEY. Its PROMPT_ID is the ID of the task. To run a file there, use
 kit.options(place="runninghub").run(…) in Python.
 
 With %%comfykit, give the values in the lines below, or as one JSON object:

@@ -95,7 +95,7 @@ def _build_kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
 
 
 def _to_lasting_value(name: str, value: Any, result: ExecuteResult, workflow: Workflow) -> Any:
-    """Return a value that still works tomorrow.
+    """Return a value that still works in another kernel.
 
     A file keeps its path as long as it is the file that ran. A file that is temporary, missing or changed gets its
     name on the server instead.

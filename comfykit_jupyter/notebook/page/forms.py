@@ -1,4 +1,4 @@
-"""The forms in the page, for those who fill them in: the grid of a sweep, the library of all runs."""
+"""The forms in the page, for the rooms that fill them in: the grid of a sweep, the library of all runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _forms: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 def register_form(form: Any) -> None:
-    """Let a new form be found."""
+    """Register a new form."""
     _forms[next(_numbers)] = form
 
 

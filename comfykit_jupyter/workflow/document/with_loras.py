@@ -36,7 +36,7 @@ class WorkflowWithLoras(WorkflowWithPresets):
 
     @property
     def loras(self) -> dict[str, Any]:
-        """The stack as `with_loras` takes it: `{"add_detail": 0.7, "style": (0.4, 0.2), "glow": {"off": 1.0}}`."""
+        """The stack as `with_loras` accepts it: `{"add_detail": 0.7, "style": (0.4, 0.2), "glow": {"off": 1.0}}`."""
         return to_plain(self.stack)
 
     @property

@@ -209,7 +209,7 @@ class WorkflowGraph(ABC):
         raise ParameterError([self._explain_unknown(name, head, name[found + 1 :], definitions)])
 
     def find_unknown(self, names: Iterable[Any], definitions: Definitions | None = None) -> dict[Any, Problem]:
-        """Return those names, of values, that name nothing in the workflow, each with what `find_parameter` says."""
+        """Return the names that name nothing in the workflow, each with the error of `find_parameter`."""
         found = {name: self._find_problem(name, definitions) for name in names}
         return {name: problem for name, problem in found.items() if problem is not None}
 

@@ -277,7 +277,7 @@ class _Builder:
         return "" if label.rstrip(" 0123456789") in _VAGUE else label
 
     def _distinguish_labels(self, rows: list[Row]) -> None:
-        """Let equal labels under one heading be followed by the title of the node, the input's name, or a number."""
+        """Distinguish equal labels under one heading by the title of the node, the input's name, or a number."""
         ways: tuple[Callable[[Row], str], ...] = (
             lambda row: self._get_title(row.places[0][0]),
             lambda row: to_label(row.places[0][1], self.prompt[row.places[0][0]]["class_type"]),
@@ -322,7 +322,7 @@ def _says_enough(row: Row) -> bool:
 
 
 def _choose_distinct(found: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Return for each key the first of its texts that no other key has; nothing if one of them has none."""
+    """Return the first unique text of each key; nothing if a key has none."""
     texts = {key: list(dict.fromkeys(each for each in many if each)) for key, many in found.items()}
     counts = Counter(text for many in texts.values() for text in many)
     chosen = {key: next((text for text in many if counts[text] == 1), "") for key, many in texts.items()}

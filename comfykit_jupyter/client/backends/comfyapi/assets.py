@@ -151,7 +151,7 @@ async def _find_output_url(api: Api, media: Media) -> str:
 
 @contextlib.asynccontextmanager
 async def open_content(api: Api, address: str) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Give the chunks of a content, also where the server points to another host; that host gets no secret.
+    """Yield the chunks of a content, also if the server redirects to another host, which gets no secret.
 
     Args:
         api: The API of the server.
@@ -179,7 +179,7 @@ async def open_content(api: Api, address: str) -> AsyncIterator[AsyncIterator[by
 
 @contextlib.asynccontextmanager
 async def _open_elsewhere(api: Api, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Give the chunks behind an address that a server signed. It is a secret while it is valid, and in no message."""
+    """Yield the chunks behind an address that a server signed. It is a secret while it is valid, and in no message."""
     import httpx
 
     try:

@@ -188,7 +188,7 @@ class TaskPoller:
             self._run.on_note(why)
 
     def _note_failure(self, since: float | None, error: ServerError) -> float:
-        """Give the run up if the server has been away for too long. Return since when it is."""
+        """Give the run up if the server has been away for too long. Return when that began."""
         now = time.monotonic()
         since = (get_silence().since or now) if since is None else since
         if now - since > self._patience or error.status in (401, 403):

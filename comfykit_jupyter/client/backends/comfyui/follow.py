@@ -82,7 +82,7 @@ class RunPoller:
 
     @property
     def _watch_queue(self) -> float:
-        """Seconds between two looks at the queue for a queued run."""
+        """Seconds between two requests for the queue, for a queued run."""
         return max(WATCH_QUEUE, WATCH_SHARE * len(self._runs))
 
     async def _follow(self, run: Follower, *, listen: bool, lost: bool) -> None:
@@ -167,7 +167,7 @@ class RunPoller:
             run.on_missing()
 
     def _note_failure(self, run: Follower, since: float, error: ServerError) -> float:
-        """Give a run up if the server has been away for too long. Return since when it is."""
+        """Give a run up if the server has been away for too long. Return when that began."""
         now = time.monotonic()
         since = max(since, self._events.get_last_heard(run.id))
         if now - since > self._patience or error.status in (401, 403):

@@ -164,7 +164,7 @@ async def _wait_for_answer(folder: Path, url: str, seconds: float) -> str:
 
 @contextlib.contextmanager
 def _claim_folder() -> Iterator[Path]:
-    """Give a folder that no other process owns: one whose server still runs, or else the first.
+    """Yield a folder that no other process owns, preferably one whose server still runs.
 
     Raises:
         OSError: There is none.
@@ -189,7 +189,7 @@ def _claim_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _claim_number(number: int) -> Iterator[bool]:
-    """Give whether a number is free on this machine: jobs of a cluster may have temporary folders of their own."""
+    """Yield whether a number is free on this machine: jobs of a cluster may have their own temporary folders."""
     with socket.socket(socket.AF_UNIX) as holder:
         try:
             if sys.platform == "linux":

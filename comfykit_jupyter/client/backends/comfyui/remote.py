@@ -296,7 +296,7 @@ class _Socket:
             raise ConnectionError("the server has no event socket")
 
     def ping(self) -> asyncio.Future[None]:
-        """Return what is done when the server's machine has answered."""
+        """Return a future that is done when the server's machine has answered."""
         if self._renewing is None or (self._renewing.done() and time.monotonic() - self._renewed_at > RENEW):
             self._renewing = asyncio.ensure_future(self._renew())
         return self._renewing

@@ -1,4 +1,4 @@
-"""`Pool`: several servers as one backend. What is asked is asked of all; a run goes to one of them and stays there."""
+"""`Pool`: several servers as one backend. Questions go to all of them; a run goes to one, and stays there."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Pool(Backend):
         return [(server, answers[server.url]) for server in members]
 
     async def _collect(self, ask: Callable[[Backend], Awaitable[T]]) -> list[tuple[Backend, T]]:
-        """Ask all servers, and return the answers of those that answer.
+        """Ask all servers, and return the answers that arrive.
 
         Raises:
             ComfyKitError: None of them answers.
@@ -116,7 +116,7 @@ class Pool(Backend):
             self._placement.release(id)
 
     async def find_holder(self, prompt_id: str) -> Backend:
-        """Return the server that has a job. While some don't answer, they are waited for.
+        """Return the server that has a job, after waiting for servers that don't answer.
 
         Raises:
             ServerError: It is not on any that answers, and others are away for too long.
@@ -258,19 +258,19 @@ class Pool(Backend):
     # -- what only one server can do -----------------------------------------------------------------------------------
 
     async def post(self, order: Order) -> Accepted:
-        """Raise: `choose` comes first."""
+        """Raise an error: `choose` comes first."""
         self._refuse(order.id)
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:  # noqa: ARG002
-        """Raise: `choose` comes first."""
+        """Raise an error: `choose` comes first."""
         self._refuse(run.id)
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        """Raise: a file is on one server."""
+        """Raise an error: a file is on one server."""
         self._refuse(str(entry))
 
     async def fetch(self, media: Media) -> Path:
-        """Raise: a file is on one server."""
+        """Raise an error: a file is on one server."""
         self._refuse(media.name)
 
     def _refuse(self, what: str) -> NoReturn:

@@ -43,7 +43,7 @@ class _Look:
 
 
 class Placement:
-    """Which run is on which of several servers. It belongs to the event loop on which it was created.
+    """Assigns runs to servers. It belongs to the event loop on which it was created.
 
     Args:
         ask: Asks all of them.
@@ -166,7 +166,7 @@ def list_models(binding: Binding) -> tuple[str, ...]:
 
 
 async def _holds_files(server: Backend, binding: Binding) -> bool:
-    """Return whether a run is given a file of a server, which need not be uploaded there."""
+    """Return whether one of the values is a file that a server already has."""
     for upload in binding.uploads:
         value = upload.value
         if isinstance(value, Media):

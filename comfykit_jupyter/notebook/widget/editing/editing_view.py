@@ -255,7 +255,7 @@ class EditingView(MissingView):
     # -- LoRAs ---------------------------------------------------------------------------------------------------------
 
     def _show_lora_problem(self) -> None:
-        """Show at the stack of LoRAs what prevents a run with it, as far as is known."""
+        """Show at the stack of LoRAs what prevents a run with it, as far as known."""
         with self.lock:
             problem = self._parameters.loras.explain(self._get_values()[STACK])
             self._clear_errors([STACK])
@@ -284,7 +284,7 @@ class EditingView(MissingView):
 
     @staticmethod
     def _on_wildcards(_content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        """Return the names of the files of wildcards."""
+        """Return the names of the wildcard files."""
         return {"names": list_wildcards()}, ()
 
 

@@ -77,7 +77,7 @@ class PromptHistory:
 
 
 def list_wildcards(folder: Path = WILDCARDS) -> list[str]:
-    """Return the names of the files of wildcards, as they stand between `__`."""
+    """Return the names of the wildcard files, as they are written between `__`."""
     names = []
     seen = 0
     for parent, folders, files in os.walk(folder):

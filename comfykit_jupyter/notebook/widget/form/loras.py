@@ -103,7 +103,7 @@ class FormLoras:
             raise ParameterError([Problem(STACK, str(error))]) from None
 
     def explain(self, stack: Stack) -> str:
-        """Return what prevents a run with a stack, as far as is known; "" for nothing."""
+        """Return what prevents a run with a stack, as far as known; "" for nothing."""
         if not self._is_known or self._place is None:
             return ""
         for each in stack:

@@ -34,7 +34,7 @@ PACE = 0.3
 
 
 class MissingView(FormView):
-    """A form with a list of what is missing. Run is refused until nothing is.
+    """A form with a list of what is missing. Until nothing is, Run is rejected.
 
     Attributes:
         missing: What is missing, as `Missing` has it, with the `host` of its address, whether it can be downloaded

@@ -74,7 +74,7 @@ class RunSummaries:
         return self._build_trait()
 
     def hide(self, run_id: str) -> list[dict[str, Any]]:
-        """Leave a run and those like it out until they are restored, and return the new value of the trait."""
+        """Hide a run and those like it until they are restored, and return the new value of the trait."""
         self._hidden.update(self._find_group(run_id))
         return self._build_trait()
 

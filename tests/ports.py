@@ -1,4 +1,4 @@
-"""A port for a server that can't be told to take any free one."""
+"""A port for a server that can't choose a free one by itself."""
 
 from __future__ import annotations
 

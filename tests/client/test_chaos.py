@@ -29,5 +29,5 @@ def test_runs_under_random_faults_say_the_truth(sandbox: Sandbox, monkeypatch: p
         chaos.wait_for_late()
         record = Record(sandbox.url)
     logging.getLogger("comfykit_jupyter").removeHandler(log)
-    assert sum(len(campaign.told) for campaign in campaigns) >= RUNS
+    assert sum(len(campaign.outcomes) for campaign in campaigns) >= RUNS
     assert [line for each in campaigns for line in judge(each, record, "\n".join(log.lines))] == []

@@ -63,7 +63,7 @@ def test_script_that_ends_reports_what_was_not_sent(path: str, then: str, messag
 
 
 @pytest.mark.parametrize("seen", [True, False])
-def test_script_that_ends_reports_failures_that_nobody_saw(seen: bool, sandbox: Sandbox) -> None:
+def test_script_that_ends_reports_unseen_failures(seen: bool, sandbox: Sandbox) -> None:
     wait = "run.subscribe(done=print)" if seen else "pass"
     script = start(f"run = kit.submit({workflows.picture()!r}, widht=8); {wait}", sandbox.url)
     out, err = script.communicate(timeout=30)

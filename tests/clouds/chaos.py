@@ -20,7 +20,7 @@ from comfykit_jupyter.client.running import submission
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from tests.client import workflows
-from tests.client.chaos.campaign import BOUND, Campaign, Place, Told, describe_findings
+from tests.client.chaos.campaign import BOUND, Campaign, Outcome, Place, describe_findings
 from tests.client.chaos.command import build_parser, play_and_report
 from tests.client.chaos.faults import Chaos, Site
 from tests.clouds.comfyapi.double import KEY, Double, Output, set_status
@@ -124,7 +124,7 @@ class RunningHubPlace(CloudPlace):
             graph = workflows.failing()
         if kind == 2:
             graph = workflows.napping(chance.choice((0.02, 0.2)), text)
-        if kind != 1 and chance.random() < 0.3:  # all failing graphs are equal: they are told apart by their IDs
+        if kind != 1 and chance.random() < 0.3:  # all failing graphs are equal: they differ in their IDs
             return graph
         self._cloud.workflows[id_] = graph
         return id_
@@ -138,18 +138,18 @@ class RunningHubPlace(CloudPlace):
 def judge(campaign: Campaign, place: CloudPlace) -> list[str]:
     """Return what is wrong with what the runs said."""
 
-    def judge_run(told: Told) -> list[str]:
-        jobs = place.find(told.source)
-        return [f"{line} | {jobs}" for line in _judge_run(told, jobs)]
+    def judge_run(outcome: Outcome) -> list[str]:
+        jobs = place.find(outcome.source)
+        return [f"{line} | {jobs}" for line in _judge_run(outcome, jobs)]
 
     return describe_findings(campaign, judge_run)
 
 
-def _judge_run(told: Told, jobs: list[tuple[str, int]]) -> list[str]:
-    result = told.result
+def _judge_run(outcome: Outcome, jobs: list[tuple[str, int]]) -> list[str]:
+    result = outcome.result
     if result is None:
         return ["no result"]
-    bad = ["hang"] if told.took > BOUND else []
+    bad = ["hang"] if outcome.took > BOUND else []
     if len(jobs) > 1:
         bad.append("paid twice")
     states = {state for state, _ in jobs}
@@ -169,8 +169,8 @@ def _judge_run(told: Told, jobs: list[tuple[str, int]]) -> list[str]:
         bad.append(f"a job is lost ({kind})")
     if kind == "cancelled" and states & {"done", "open"} and not said:
         bad.append("false cancelled")
-    if kind == "cancelled" and not told.cancelled:
-        bad.append("cancelled by nobody")
+    if kind == "cancelled" and not outcome.cancelled:
+        bad.append("cancelled without a request")
     return bad
 
 

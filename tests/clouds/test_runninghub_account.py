@@ -61,9 +61,9 @@ async def test_check_finds_what_it_can_without_the_nodes(kit: ComfyKit, cloud: R
 
 
 def test_a_dry_run_sends_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
-    told = kit.dry_run(WORKFLOW, width=48)
-    assert told.prompt["1"]["inputs"]["width"] == 48
-    assert "Canvas  width: 32 → 48" in str(told)
+    found = kit.dry_run(WORKFLOW, width=48)
+    assert found.prompt["1"]["inputs"]["width"] == 48
+    assert "Canvas  width: 32 → 48" in str(found)
     cloud.apps["12"] = App("A picture", WORKFLOW, [Field("1", "width", "INT")])
     assert "width: 32 → 40" in str(kit.dry_run("rh-app:12", width=40))
     assert not cloud.find_requests("create")

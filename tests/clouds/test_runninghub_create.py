@@ -127,11 +127,11 @@ def test_a_temporary_rejection_is_retried_a_few_times(trouble: Answer, make_kit:
 
 def test_retry_after_is_respected(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", build_page(429, {"Retry-After": "0"}))
-    told: list[str] = []
+    notes: list[str] = []
     run = kit.submit(WORKFLOW)
-    run.subscribe(progress=lambda progress: told.append(progress.note))
+    run.subscribe(progress=lambda progress: notes.append(progress.note))
     assert run.result().status == "completed"
-    assert any("too many requests" in note for note in told)
+    assert any("too many requests" in note for note in notes)
 
 
 def test_retry_pauses_grow_up_to_a_limit() -> None:

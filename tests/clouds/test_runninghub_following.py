@@ -94,7 +94,7 @@ TROUBLES: dict[str, Answer] = {
     "not now": 1003,
     "an unknown error": 500,
     "another one": 1000,
-    "a code that nobody knows": 4711,
+    "an unknown code": 4711,
     "a list": Reply([]),
     "an envelope that says no": Reply({"code": 1005, "msg": "internal error", "data": None}),
 }
@@ -223,14 +223,14 @@ def test_polls_pause_even_if_the_socket_keeps_reporting_success(
     make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_pauses(monkeypatch)
-    told = 0
+    notified = 0
 
     async def poke(request: web.Request) -> web.StreamResponse:
-        nonlocal told
+        nonlocal notified
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         while not socket.closed:
-            told += 1
+            notified += 1
             await socket.send_str(json.dumps({"type": "execution_success", "data": {}}))
         return socket
 
@@ -240,7 +240,7 @@ def test_polls_pause_even_if_the_socket_keeps_reporting_success(
         cloud.answer("v2/query", changes.with_state("RUNNING"), times=None)
         kit = make_kit(raise_on_error=False, runninghub_timeout=1)
         rate = measure_poll_rate(lambda: kit.run(WORKFLOW), cloud)
-    assert told > 100
+    assert notified > 100
     assert rate < 1 / 0.05
 
 

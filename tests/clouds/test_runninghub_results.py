@@ -92,9 +92,9 @@ def test_downloads_are_reported_as_progress(kit: ComfyKit, cloud: RunningHub) ->
     event = threading.Event()
     cloud.answer("file", Held(event))
     run = kit.submit(WORKFLOW)
-    told = threading.Event()
-    run.subscribe(progress=lambda progress: told.set() if "downloading picture" in progress.note else None)
-    assert told.wait(20)
+    downloading = threading.Event()
+    run.subscribe(progress=lambda progress: downloading.set() if "downloading picture" in progress.note else None)
+    assert downloading.wait(20)
     event.set()
     assert run.result().status == "completed"
 
@@ -177,15 +177,15 @@ async def test_the_cost_is_reported(kit: ComfyKit, cloud: RunningHub) -> None:
 
 def test_a_malformed_cost_is_ignored(kit: ComfyKit, cloud: RunningHub) -> None:
     usage = {"consumeCoins": "many", "consumeMoney": -1, "taskCostTime": True, "thirdPartyConsumeMoney": 10**400}
-    for told in (usage, None, 7, "x", {"consumeMoney": "0.25"}):
+    for answer in (usage, None, 7, "x", {"consumeMoney": "0.25"}):
         cloud.fates.append(Fate(outputs=[make_output("a.png")]))
-        cloud.answer("v2/query", with_usage(told), times=None)
-        assert kit.run(WORKFLOW).cost == ({"money": 0.25} if isinstance(told, dict) and len(told) == 1 else {})
+        cloud.answer("v2/query", with_usage(answer), times=None)
+        assert kit.run(WORKFLOW).cost == ({"money": 0.25} if isinstance(answer, dict) and len(answer) == 1 else {})
         cloud.reset_answer("v2/query")
 
 
-def with_usage(told: object) -> changes.Change:
-    return lambda body: {**body, "usage": told}
+def with_usage(answer: object) -> changes.Change:
+    return lambda body: {**body, "usage": answer}
 
 
 def test_a_full_disk_does_not_fail_a_paid_task(

@@ -108,9 +108,9 @@ def test_simultaneous_first_uploads_of_a_kit_upload_once(make_kit: MakeKit, clou
     cloud.wait_for(lambda: list_uploads(cloud))
     others = [kit.submit("rh-app:12", image=make_png()) for _ in range(2)]
     for run in others:
-        told = threading.Event()
-        run.subscribe(progress=lambda progress, told=told: told.set() if "uploading" in progress.note else None)  # type: ignore[misc]
-        assert told.wait(20)
+        seen = threading.Event()
+        run.subscribe(progress=lambda progress, seen=seen: seen.set() if "uploading" in progress.note else None)  # type: ignore[misc]
+        assert seen.wait(20)
     held.set()
     assert [run.result().status for run in (first, *others)] == ["completed"] * 3
     assert list_uploads(cloud) == ["v2/upload"]
@@ -257,9 +257,9 @@ def test_an_output_of_an_earlier_task_is_uploaded(kit: ComfyKit, cloud: RunningH
 def test_a_run_cancelled_during_an_upload_was_never_submitted(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", HANGING)
     run = kit.submit(WORKFLOW, image=make_png())
-    told = threading.Event()
-    run.subscribe(progress=lambda progress: told.set() if progress.note == "uploading image" else None)
-    assert told.wait(20)
+    uploading = threading.Event()
+    run.subscribe(progress=lambda progress: uploading.set() if progress.note == "uploading image" else None)
+    assert uploading.wait(20)
     cloud.wait_for(lambda: cloud.find_requests("v2/upload"))
     run.cancel()
     result = run.result()

@@ -146,7 +146,7 @@ def test_large_seeds_stay_exact(seed: int, make_kit: MakeKit, cloud: RunningHub)
 @pytest.fixture
 def fields(cloud: RunningHub) -> dict[str, Any]:
     """The fields of an app, one of each type, as the site describes them; tests can change them."""
-    told: dict[str, Any] = {
+    stated: dict[str, Any] = {
         "text": ("6", "CLIPTextEncode", "STRING", "a fox", '["STRING", {"multiline": true}]'),
         "steps": ("3", "KSampler", "INT", "20", '["INT", {"default": 20, "min": 1, "max": 50}]'),
         "cfg": ("3", "KSampler", "FLOAT", "8", '["FLOAT", {"default": 8.0, "min": 0.0, "max": 30.0}]'),
@@ -169,7 +169,7 @@ def fields(cloud: RunningHub) -> dict[str, Any]:
                 "fieldData": data,
                 "description": f"about {name}",
             }
-            for name, (node, class_type, kind, value, data) in told.items()
+            for name, (node, class_type, kind, value, data) in stated.items()
         ]
         return {"code": 0, "data": {"webappName": "All of them", "nodeInfoList": listed}}
 
@@ -177,13 +177,13 @@ def fields(cloud: RunningHub) -> dict[str, Any]:
     cloud.answer("apiCallDemo", demo, times=None)
     # the graph must have these inputs, but the node does not run
     cloud.workflows[WORKFLOW] = {}
-    for name, (node, class_type, _, value, _) in told.items():
+    for name, (node, class_type, _, value, _) in stated.items():
         made = cloud.workflows[WORKFLOW].setdefault(node, {"class_type": class_type, "inputs": {}})
         made["inputs"][name] = value
     cloud.fates += [Fate()] * 9
     # the class that the demo is made of
     cloud.workflows[WORKFLOW]["1"]["inputs"]["width"] = 8
-    return told
+    return stated
 
 
 def test_the_fields_of_an_app_are_parameters_of_their_types(kit: ComfyKit, fields: dict[str, Any]) -> None:
@@ -249,7 +249,7 @@ def test_an_invalid_app_value_is_rejected_before_sending(
 
 SHAPES: dict[str, tuple[Any, str]] = {
     "a definition": ('["INT", {"min": 1, "max": 3}]', "integer"),
-    "one that is no text": (["INT", {"min": 1}], "integer"),
+    "not a text": (["INT", {"min": 1}], "integer"),
     "of choices": ('[["1", "2"], {"default": "1"}]', "choice"),
     "of a newer server": ('["COMBO", {"options": ["1", "2"]}]', "choice"),
     "choices as objects": ('[{"name": "one", "index": "1", "description": "x"}, {"default": "1"}]', "choice"),
@@ -258,7 +258,7 @@ SHAPES: dict[str, tuple[Any, str]] = {
     "no text": ("", "integer"),
     "an empty list": ("[]", "integer"),
     "no choices": ("[[]]", "integer"),
-    "no JSON": ("[[", "integer"),
+    "not JSON": ("[[", "integer"),
     "a number": ("7", "integer"),
     "an object": ('{"min": 1}', "integer"),
     "nulls": ("[null, null]", "integer"),
@@ -309,9 +309,9 @@ def test_two_apps_with_the_same_nodes_keep_their_own_inputs(kit: ComfyKit, cloud
         assert kit.run(f"rh-app:{app_id}", {name: 64}).status == "completed"
 
 
-@pytest.mark.parametrize("told", [None, {}, {"nodeInfoList": None}, {"nodeInfoList": [None, 7, {"nodeId": "1"}]}])
-def test_an_app_without_inputs_is_reported(told: Any, kit: ComfyKit, cloud: RunningHub) -> None:
-    cloud.answer("apiCallDemo", lambda _: {"code": 0, "data": told})
+@pytest.mark.parametrize("demo", [None, {}, {"nodeInfoList": None}, {"nodeInfoList": [None, 7, {"nodeId": "1"}]}])
+def test_an_app_without_inputs_is_reported(demo: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("apiCallDemo", lambda _: {"code": 0, "data": demo})
     result = kit.run(f"rh-app:{APP}")
     assert result.status == "failed"
     assert "has no inputs that may be set" in str(result.msg)

@@ -35,9 +35,9 @@ def its(cloud: RunningHub, gate: tuple[str, Gate]) -> Gate:
 
 def wait_for_note(run: Run, words: str) -> None:
     """Wait until a run's progress has this note."""
-    told = threading.Event()
-    stop = run.subscribe(progress=lambda progress: told.set() if words in progress.note else None)
-    assert told.wait(20), run.progress
+    is_noted = threading.Event()
+    stop = run.subscribe(progress=lambda progress: is_noted.set() if words in progress.note else None)
+    assert is_noted.wait(20), run.progress
     stop()
 
 

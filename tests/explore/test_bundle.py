@@ -45,9 +45,9 @@ def test_what_differs_here_is_said(kit: ComfyKit, tmp_path: Path) -> None:
     manifest["prompt"]["3"] = {"class_type": "NodeOfAPack", "inputs": {}}
     manifest["server_version"] = "0.1.0"
     write(path, {"manifest.json": json.dumps(manifest)})
-    told = str(kit.runs.open(path))
-    assert "NodeOfAPack" in told
-    assert "0.1.0 there" in told
+    text = str(kit.runs.open(path))
+    assert "NodeOfAPack" in text
+    assert "0.1.0 there" in text
 
 
 def test_versions_and_model_files_are_compared(

@@ -145,9 +145,9 @@ def test_ctrl_c_pauses_and_the_same_command_goes_on() -> None:
     GATES["cli"].wait()
     command.send_signal(signal.SIGINT)
     assert command.stderr is not None
-    told = command.communicate(timeout=60)[1].decode()
+    errors = command.communicate(timeout=60)[1].decode()
     assert command.returncode == 130
-    assert "the sweep is paused" in told
+    assert "the sweep is paused" in errors
     GATES["cli"].open()
     assert main(["sweep", "gated.json", "width=8,9,10"]) == 0
     GATES.pop("cli")

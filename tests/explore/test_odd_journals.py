@@ -126,7 +126,7 @@ def test_lines_go_on_in_a_new_file_when_the_folder_was_deleted(tmp_path: Path) -
     assert Ledger(tmp_path / "runs").read().runs.keys() == {"2", "3"}
 
 
-def test_a_line_that_nobody_could_read_is_not_written(tmp_path: Path) -> None:
+def test_an_unreadable_line_is_not_written(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     with pytest.raises(OSError, match="a line of 16 MB is longer than 16 MB"):
         ledger.append({"event": "sent", "id": "1", "params": {"text": "a" * MAX_LINE_BYTES}})

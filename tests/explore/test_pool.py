@@ -216,7 +216,9 @@ def test_a_server_that_dies_gives_its_points_back_and_takes_part_again(
     assert sweep.summary == "12 of 12 done"
     assert {row.server for row in sweep.done} == {proxy.url, living.url}
     jobs = (find_jobs(mortal) | find_jobs(living)) - before
-    assert jobs == {row.id for row in sweep.done}  # none twice: the two were still there, and nobody had got them
+    assert jobs == {
+        row.id for row in sweep.done
+    }  # none twice: the two were still there, and no other server had got them
     assert cut_off <= jobs
 
 

@@ -1,4 +1,4 @@
-"""Test searches on the embedded server: what is proposed, told, rated and resumed."""
+"""Test searches on the embedded server: what is proposed, learned, rated and resumed."""
 
 from __future__ import annotations
 

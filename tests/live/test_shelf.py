@@ -154,14 +154,14 @@ async def until_running(run: Run) -> None:
 
 async def test_progress_and_previews_arrive_while_sampling(kit: ComfyKit, shelf: Shelf, model: str) -> None:
     run = kit.submit(shelf("text_to_image.json"), {**SMALL, "model": model, "steps": 6, "seed": "random"})
-    told: list[Any] = []
+    reported: list[Any] = []
     previews: list[Any] = []
-    run.subscribe(progress=told.append, preview=previews.append)
+    run.subscribe(progress=reported.append, preview=previews.append)
     assert (await run).status == "completed"
-    assert {6} <= {progress.steps for progress in told}
-    fractions = [progress.fraction for progress in told]
+    assert {6} <= {progress.steps for progress in reported}
+    fractions = [progress.fraction for progress in reported]
     assert fractions == sorted(fractions)
-    assert told[-1].status == "completed"
+    assert reported[-1].status == "completed"
     for preview in previews:  # a server can be configured to send none
         assert preview.node_id == "3"
         Image.open(io.BytesIO(preview.data)).load()

@@ -254,7 +254,7 @@ def test_form_that_has_not_run_has_a_static_description(page: Page) -> None:
 
 def test_no_local_folder_is_sent_to_the_page(page: Page) -> None:
     model = show_form(page, 'kit.form("image_to_image.json")')
-    data = b"this is no picture"
+    data = b"this is not an image"
     page.ask(model, "upload", [data], name="image", file="my photo.png", size=len(data), offset=0, upload="u9")
     page.wait(lambda: "image" in model.state["values"])
     answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)

@@ -44,8 +44,8 @@ def test_the_history_keeps_only_the_newest_jobs() -> None:
 
 
 def test_each_change_reports_the_number_of_jobs() -> None:
-    told: list[int] = []
-    queue = PromptQueue(told.append)
+    counts: list[int] = []
+    queue = PromptQueue(counts.append)
     queue.put(make_job("a"))
     queue.put(make_job("b"))
     running = queue.get()
@@ -53,7 +53,7 @@ def test_each_change_reports_the_number_of_jobs() -> None:
     queue.delete(["unknown"])
     assert running is not None
     queue.finish(running, make_entry("a"))
-    assert told == [1, 2, 2, 1, 0]
+    assert counts == [1, 2, 2, 1, 0]
 
 
 def test_two_jobs_with_the_same_id_stay_separate() -> None:

@@ -81,26 +81,26 @@ def describe_shape(value: Any) -> Any:
 
 def read_recorded_run(entries: list[dict[str, Any]]) -> list[Any]:
     """Return the messages that the recorded client got."""
-    told: list[Any] = []
+    messages: list[Any] = []
     for entry in entries:
         if entry["kind"] == "ws_text" and entry["message"]["type"] != "feature_flags":
-            told.append(simplify(entry["message"]))
+            messages.append(simplify(entry["message"]))
         elif entry["kind"] == "ws_binary":
-            told.append(("preview", entry["event"], describe_shape(entry["metadata"])))
-    return told[1:]
+            messages.append(("preview", entry["event"], describe_shape(entry["metadata"])))
+    return messages[1:]
 
 
 def read_messages(client: Client, frames: list[Any]) -> list[Any]:
-    told: list[Any] = []
+    messages: list[Any] = []
     for frame in frames:
         if isinstance(frame, bytes):
             length = int.from_bytes(frame[4:8], "big")
-            told.append(
+            messages.append(
                 ("preview", int.from_bytes(frame[:4], "big"), describe_shape(json.loads(frame[8 : 8 + length])))
             )
         else:
-            told.append(simplify(frame))
-    return told
+            messages.append(simplify(frame))
+    return messages
 
 
 def drop_later_steps(frames: list[Any], name: str) -> list[Any]:

@@ -60,7 +60,7 @@ class Pulse:
 
 
 @dataclass
-class Told:
+class Outcome:
     """What one run said."""
 
     source: Any
@@ -79,7 +79,7 @@ class Campaign:
     target: str
     kit: ComfyKit
     pulse: Pulse
-    told: list[Told] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
 
 class LateLog(logging.Handler):
@@ -175,10 +175,10 @@ async def _run(campaign: Campaign, place: Place, chance: random.Random) -> None:
         asyncio.get_running_loop().call_later(after, lambda: asyncio.ensure_future(_cancel(run)))
     try:
         result = await asyncio.wait_for(run.wait_for_result(), LONGEST)
-        campaign.told.append(Told(source, run, result, campaign.pulse.now - began, leaves))
+        campaign.outcomes.append(Outcome(source, run, result, campaign.pulse.now - began, leaves))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
         took = campaign.pulse.now - began
-        campaign.told.append(Told(source, run, None, took, leaves, f"{type(error).__name__}: {error}"))
+        campaign.outcomes.append(Outcome(source, run, None, took, leaves, f"{type(error).__name__}: {error}"))
 
 
 async def _cancel(run: Run) -> None:
@@ -198,27 +198,29 @@ class Record:
 
 def judge(campaign: Campaign, record: Record, late: str) -> list[str]:
     """Return what is wrong with what the runs said."""
-    return describe_findings(campaign, lambda told: _judge_run(campaign.weather, told, record, late))
+    return describe_findings(campaign, lambda outcome: _judge_run(campaign.weather, outcome, record, late))
 
 
-def describe_findings(campaign: Campaign, judge_run: Callable[[Told], list[str]]) -> list[str]:
+def describe_findings(campaign: Campaign, judge_run: Callable[[Outcome], list[str]]) -> list[str]:
     """Return what is wrong with each run of a campaign, with what the run said and what happened to it."""
     found = []
-    for told in campaign.told:
-        result = told.result
+    for outcome in campaign.outcomes:
+        result = outcome.result
         error = result.error if result else None
-        about = f"{result.status}/{error.kind if error else ''}: {result.msg}" if result else told.error
-        for line in judge_run(told):
-            found.append(f"{line} | {about} | {told.took:.1f} s {told.run.id[:8]} | {summarize(campaign.weather)}")
+        about = f"{result.status}/{error.kind if error else ''}: {result.msg}" if result else outcome.error
+        for line in judge_run(outcome):
+            found.append(
+                f"{line} | {about} | {outcome.took:.1f} s {outcome.run.id[:8]} | {summarize(campaign.weather)}"
+            )
     return found
 
 
-def _judge_run(weather: Weather, told: Told, record: Record, late: str) -> list[str]:
-    result, id_ = told.result, told.run.id
+def _judge_run(weather: Weather, outcome: Outcome, record: Record, late: str) -> list[str]:
+    result, id_ = outcome.result, outcome.run.id
     if result is None:
         return ["no result"]
     bad = []
-    if told.took > BOUND:
+    if outcome.took > BOUND:
         bad.append("hang")
     if weather.posted[id_] > 1:
         bad.append("sent twice")
@@ -248,8 +250,8 @@ def _judge_run(weather: Weather, told: Told, record: Record, late: str) -> list[
         bad.append("cancelled, but there")
     if kind not in ("gone", "node_error", "refused", "invalid", "unknown", "cancelled", "unreachable"):
         bad.append("unexpected kind")
-    if kind == "cancelled" and not told.cancelled:
-        bad.append("cancelled by nobody")
+    if kind == "cancelled" and not outcome.cancelled:
+        bad.append("cancelled without a request")
     return bad
 
 

@@ -22,7 +22,7 @@ async def play_all(chaos: Chaos, place: Place, runs: int, first: int, at_once: i
     seeds = iter(range(first, sys.maxsize))
 
     async def work() -> None:
-        while sum(len(each.told) for each in campaigns) < runs:
+        while sum(len(each.outcomes) for each in campaigns) < runs:
             campaigns.append(await play(chaos, next(seeds), place))
 
     await asyncio.gather(*(work() for _ in range(at_once)))
@@ -59,13 +59,13 @@ def play_and_report(
     took = time.monotonic() - began
     chaos.wait_for_late()
     found = judge(campaigns)
-    told = [each for campaign in campaigns for each in campaign.told]
+    outcomes = [each for campaign in campaigns for each in campaign.outcomes]
     kinds = Counter(
         "none" if each.result is None else each.result.error.kind if each.result.error else each.result.status
-        for each in told
+        for each in outcomes
     )
-    print(f"{len(told)} runs in {len(campaigns)} campaigns from seed {options.seed}: {took:.0f} s")
-    print(dict(kinds), f"longest {max(each.took for each in told):.1f} s")
+    print(f"{len(outcomes)} runs in {len(campaigns)} campaigns from seed {options.seed}: {took:.0f} s")
+    print(dict(kinds), f"longest {max(each.took for each in outcomes):.1f} s")
     print(f"{len(found)} findings", Counter(line.split(" | ")[0] for line in found))
     for line in sorted(found)[:MOST]:
         print(line[:700])

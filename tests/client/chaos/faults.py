@@ -73,7 +73,7 @@ class Weather:
     faults: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rate: float = 0.0
     late: float | None = None
-    """Seconds after which a prompt is delivered whose sender was told something else; None for never."""
+    """Seconds after which a prompt is delivered whose sender got another answer; None for never."""
     chooses_ids: bool = False
     calm: bool = False
     """Whether the faults are over."""

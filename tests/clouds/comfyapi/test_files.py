@@ -200,7 +200,7 @@ def test_an_output_of_another_server_is_downloaded_and_uploaded(
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "expected_text"),
     [
         (Reply(413, "payload_too_large", "at most 100 MB"), "rejects the file because of its size: at most 100 MB"),
         (Reply(422, "invalid_request", "no such place"), "no such place"),
@@ -208,11 +208,13 @@ def test_an_output_of_another_server_is_downloaded_and_uploaded(
     ],
     ids=["large", "refused", "nonsense"],
 )
-async def test_a_rejected_upload_is_reported(reply: Reply, told: str, double: Double, cloud_kit: ComfyKit) -> None:
+async def test_a_rejected_upload_is_reported(
+    reply: Reply, expected_text: str, double: Double, cloud_kit: ComfyKit
+) -> None:
     double.fail("POST /assets", reply)
     result = await cloud_kit.execute(workflows.inverted(), {"image": make_image("red")})
     assert result.status == "failed"
-    assert told in str(result.msg)
+    assert expected_text in str(result.msg)
     assert not double.jobs
 
 

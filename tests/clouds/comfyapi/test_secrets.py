@@ -110,11 +110,11 @@ async def test_a_file_on_another_host_is_downloaded_without_secrets(
 async def test_links_to_other_hosts_are_not_followed(
     double: Double, elsewhere: Elsewhere, make_kit: MakeKit, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = double._format_job
+    format_job = double._format_job
 
     def lured(job: Any) -> dict[str, Any]:
         lure = f"{elsewhere.url}/api/v2/jobs/{job.id}"
-        return {**told(job), "urls": {"self": lure, "events": f"{lure}/events", "cancel": f"{lure}/cancel"}}
+        return {**format_job(job), "urls": {"self": lure, "events": f"{lure}/events", "cancel": f"{lure}/cancel"}}
 
     monkeypatch.setattr(double, "_format_job", lured)
     double.plan = [set_status("running"), set_status("running"), set_status("succeeded", outputs=[PICTURE])]
@@ -171,9 +171,9 @@ async def test_secrets_appear_nowhere(
 
 def _read_own_logs(caplog: pytest.LogCaptureFixture) -> str:
     """Return what our code logged in this process, without the double's logs."""
-    told = [record.getMessage() for record in caplog.records if not record.name.startswith("aiohttp")]
-    assert any("HTTP Request: " in line for line in told)
-    return "\n".join(told)
+    messages = [record.getMessage() for record in caplog.records if not record.name.startswith("aiohttp")]
+    assert any("HTTP Request: " in line for line in messages)
+    return "\n".join(messages)
 
 
 def test_a_form_contains_no_secrets(double: Double, make_kit: MakeKit, quick: None) -> None:

@@ -254,8 +254,8 @@ def test_ctrl_c_in_a_script_cancels_the_job(proxied: Proxied, gate: tuple[str, G
     script = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
     its.wait()
     script.send_signal(signal.SIGINT)
-    _, told = script.communicate(timeout=20)
-    assert b"KeyboardInterrupt" in told
+    _, errors = script.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in errors
     jobs.expect()
 
 
@@ -359,10 +359,10 @@ def test_a_form_has_the_workflows_parameters(kit: ComfyKit) -> None:
 def test_an_output_can_be_a_value_of_a_form(kit: ComfyKit) -> None:
     made = kit.run(workflows.picture(), color=0).image
     form = kit.form(workflows.inverted(), image=made)
-    told = form.get_state()["values"]["image"]
-    assert told == made.server_name
+    sent_value = form.get_state()["values"]["image"]
+    assert sent_value == made.server_name
     assert form.run().result().image.pil().getpixel((0, 0)) == (255, 255, 255)
-    form.values["image"] = told  # as a page would send it
+    form.values["image"] = sent_value  # as a page would send it
     assert form.run().result().image.pil().getpixel((0, 0)) == (255, 255, 255)
     form.close()
 
@@ -419,9 +419,9 @@ async def test_a_closed_kit_can_be_reused(kit: ComfyKit) -> None:
 
 async def test_a_required_key_is_reported_and_sent(sandbox: Any, make_kit: MakeKit) -> None:
     with Proxied(sandbox.url, token="the-token") as guarded:
-        for key, told in ((None, "give api_key="), ("wrong", "check api_key=")):
+        for key, advice in ((None, "give api_key="), ("wrong", "check api_key=")):
             refused = await make_kit(guarded.url, api_key=key).execute(workflows.text())
-            assert told in str(refused.msg)
+            assert advice in str(refused.msg)
         kit = make_kit(guarded.url, api_key="the-token")
         result = await kit.execute(workflows.picture())
         assert await asyncio.to_thread(result.image.read)

@@ -35,7 +35,7 @@ def get_error_kind(result: ExecuteResult) -> str:
 
 
 @pytest.mark.parametrize(
-    ("reply", "kind", "told"),
+    ("reply", "kind", "expected_text"),
     [
         (Reply(401, "unauthorized", "no such key"), "unreachable", "check api_key="),
         (Reply(403, "forbidden", "not in your plan"), "unreachable", "not in your plan"),
@@ -51,12 +51,12 @@ def get_error_kind(result: ExecuteResult) -> str:
     ids=lambda value: value.code or str(value.status) if isinstance(value, Reply) else None,
 )
 async def test_a_rejected_job_is_not_retried(
-    reply: Reply, kind: str, told: str, double: Double, cloud_kit: ComfyKit
+    reply: Reply, kind: str, expected_text: str, double: Double, cloud_kit: ComfyKit
 ) -> None:
     double.fail("POST /jobs", reply)
     result = await cloud_kit.execute(workflows.picture())
     assert get_error_kind(result) == kind
-    assert told in str(result.msg)
+    assert expected_text in str(result.msg)
     assert (double.count("POST /jobs"), double.jobs, result.prompt_id) == (1, {}, None)
     if kind == "refused":
         assert result.error is not None
@@ -143,7 +143,7 @@ async def test_a_job_with_a_lost_response_is_found_not_resent(
 
 
 @pytest.mark.parametrize(
-    ("listing", "reply", "told"),
+    ("listing", "reply", "expected_text"),
     [
         ("none", Reply(0, after=True), "it does not expose its jobs"),
         ("full", Reply(0), "it is not in the list of jobs"),
@@ -151,13 +151,13 @@ async def test_a_job_with_a_lost_response_is_found_not_resent(
     ],
 )
 async def test_an_unknown_outcome_is_reported_with_advice(
-    listing: Any, reply: Reply, told: str, double: Double, cloud_kit: ComfyKit
+    listing: Any, reply: Reply, expected_text: str, double: Double, cloud_kit: ComfyKit
 ) -> None:
     double.listing = listing
     double.fail("POST /jobs", reply)
     result = await cloud_kit.execute(workflows.picture())
     assert (get_error_kind(result), result.prompt_id) == ("unknown", None)
-    assert f"the job may be running ({told})" in str(result.msg)
+    assert f"the job may be running ({expected_text})" in str(result.msg)
     assert f"Look at {double.base} before you run it again" in str(result.msg)
     assert double.count("POST /jobs") == 1
 
@@ -412,8 +412,8 @@ def test_history_lists_the_servers_jobs(double: Double, cloud_kit: ComfyKit) -> 
     assert (server.running, server.pending) == (1, 1)
     waiting = [(job.prompt_id, job.status, job.place) for job in cloud_kit.queue()]
     assert waiting == [("c", "running", None), ("d", "queued", 1)]
-    told = {job.prompt_id: job for job in cloud_kit.history()}
-    assert {id_: (job.status, job.files, job.seconds, job.message) for id_, job in told.items()} == {
+    listed = {job.prompt_id: job for job in cloud_kit.history()}
+    assert {id_: (job.status, job.files, job.seconds, job.message) for id_, job in listed.items()} == {
         "a": ("completed", 1, 2.5, ""),
         "b": ("failed", 0, 2.5, "CUDA out of memory"),
     }

@@ -241,8 +241,8 @@ class Api:
     async def _get_status(self, call: Call) -> Body:
         task = self._find_task(call, 301, self._cloud.not_found)
         state = await self._cloud.poll(task)
-        told = {"CREATE": "QUEUED", "CANCEL": "FAILED"}.get(state, state)
-        return shapes.format_success(told, "")
+        public_state = {"CREATE": "QUEUED", "CANCEL": "FAILED"}.get(state, state)
+        return shapes.format_success(public_state, "")
 
     async def _get_outputs(self, call: Call) -> Body:
         task = self._find_task(call, 301, self._cloud.not_found)
@@ -389,7 +389,7 @@ def _parse_graph(workflow: Any) -> Graph:
         isinstance(node, dict) and isinstance(node.get("inputs"), dict) for node in graph.values()
     )
     if not whole:
-        raise ApiError(301, "workflow is no JSON text of a graph in API format")
+        raise ApiError(301, "workflow is not the JSON text of a graph in API format")
     found: Graph = graph  # type: ignore[assignment]
     return found
 

@@ -58,7 +58,7 @@ def apply_values(graph: Graph, target: Graph, given: Any) -> Graph:
         ApiError: Code 803 if a node or field is missing, or the list is malformed.
     """
     if not isinstance(given, list):
-        raise ApiError(803, "APIKEY_INVALID_NODE_INFO: nodeInfoList is no list")
+        raise ApiError(803, "APIKEY_INVALID_NODE_INFO: nodeInfoList is not a list")
     made: Graph = json.loads(json.dumps(target))
     fixed = set()
     for item in given:

@@ -16,6 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import closing_kits
 
 WORKFLOWS = Path(__file__).parent / "notebooks" / "workflows"
 BROWSER = "tests/browser/"
@@ -50,12 +51,16 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture(autouse=True)
 def doctest_names(
     request: pytest.FixtureRequest, doctest_namespace: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[None]:
     """Give the examples in docstrings a `kit` on the embedded `server`, in the folder of the example workflows."""
     if isinstance(request.node, pytest.DoctestItem):
         server = request.getfixturevalue("sandbox")
         monkeypatch.chdir(WORKFLOWS)
-        doctest_namespace |= {"server": server, "kit": ComfyKit(server.url)}
+        with closing_kits(ComfyKit) as make_kit:
+            doctest_namespace |= {"server": server, "kit": make_kit(server.url)}
+            yield
+    else:
+        yield
 
 
 @pytest.fixture
@@ -77,17 +82,11 @@ def _collect_garbage() -> Iterator[None]:
     """Collect garbage after each file: what it left open is an error of its last test, and not of a later one."""
     yield
     gc.collect()
-    gc.freeze()
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is alive out of the next collections: going through all tests and modules takes 0.4 s each time."""
+    """Leave all tests and imported modules out of the collections: going through them takes 0.4 s each time."""
     gc.freeze()
-
-
-def pytest_sessionfinish() -> None:
-    """Let the last collection, which is pytest's, go through everything."""
-    gc.unfreeze()
 
 
 # How a parallel run is divided: what takes longest begins first, and no two browser tests run at once.

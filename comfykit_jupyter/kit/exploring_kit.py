@@ -32,7 +32,7 @@ class ExploringKit(RunningKit):
     def runs(self) -> Runs:
         """All runs that were kept, in the folder `runs=`, else in `./runs` if it exists.
 
-        Waits a few seconds, if need be, for what has ended in this process and is still being written.
+        Waits up to a few seconds for runs of this process that are still being written.
 
         Raises:
             ComfyKitError: No run was kept yet, and no folder is set.
@@ -73,10 +73,10 @@ class ExploringKit(RunningKit):
             more: More values that all points share, as keywords.
 
         Returns:
-            The sweep. Made again, also in a new kernel, it has what is done already.
+            The sweep. Created again, also in a new kernel, it has the points that are done already.
 
         Raises:
-            ComfyKitError: The workflow can't be read, or there is no axis, or one that can't be understood.
+            ComfyKitError: The workflow can't be read, there is no axis, or an axis is not valid.
 
         Example:
             sweep = kit.sweep("portrait.json", prompt="a fox", over={"cfg": [3, 4.5, 6], "seed": seeds(4)})
@@ -94,15 +94,15 @@ class ExploringKit(RunningKit):
 
         Args:
             workflow: As for `run`.
-            values: Values by parameter name. One of them is many: a folder, whose images, videos and audio files are
-                taken; a list; rows, such as `sweep.picked`; or a column of a DataFrame.
+            values: Values by parameter name. One of them has the inputs: a folder of images, videos or audio files; a
+                list; rows, such as `sweep.picked`; or a column of a DataFrame.
             more: More values, as keywords.
 
         Returns:
             A sweep with one axis.
 
         Raises:
-            ComfyKitError: The workflow can't be read, or no value is many, or several are.
+            ComfyKitError: The workflow can't be read, or not exactly one value has the inputs.
 
         Example:
             sweep = kit.map("upscale.json", image=Path("photos"), scale=2)

@@ -54,7 +54,7 @@ class ComfyKit(ExploringKit):
             running, and `attach(task_id)` finds it. Environment: `RUNNINGHUB_TIMEOUT`. Default: 300.
         runninghub_retry_count: How often a request that changes nothing is repeated. Creating a task is never repeated:
             if the answer is lost, the error's kind is `unknown`. Environment: `RUNNINGHUB_RETRY_COUNT`. Default: 3.
-        runninghub_instance_type: The machine; `plus` has more memory, `ultra` most. Environment:
+        runninghub_instance_type: The machine; `plus` has more memory, `ultra` the most. Environment:
             `RUNNINGHUB_INSTANCE_TYPE`.
         runninghub_concurrency: Tasks of this key that may run at once; others of this process wait. Environment:
             `RUNNINGHUB_CONCURRENCY`. Default: 1.
@@ -68,19 +68,19 @@ class ComfyKit(ExploringKit):
         headers: Additional HTTP headers for this server, for proxies.
         api: The protocol of the server: `comfyui`, or `v2` for Comfy API v2. By default the address decides: `v2` for
             https://cloud.comfy.org, https://….run.comfy.app, and addresses that end in /api/v2.
-        place: `runninghub` runs all workflows there, also files and dicts, and you pay for them. By default only those
-            that are stored there run there.
+        place: `runninghub` runs all workflows there, also files and dicts, and you pay for them. By default only
+            workflows that it stores run there.
         timeout: Seconds that a run may take, including its time in the queue; after that the job is cancelled. None
             means no limit.
         patience: Seconds that the server may be unreachable during a run, for example while it restarts, before the
             run fails. Also how long an answer may take; `/object_info` and lists may take longer, as long as at least
             20 kB/s come. Default: 60.
-        verify: TLS certificates to accept: True for those the machine trusts, a file of certificates, an `SSLContext`,
-            or False for any.
+        verify: TLS certificates to accept: True for those that the machine trusts, a file of certificates, an
+            `SSLContext`, or False for any.
         proxy: Address of a proxy, such as http://proxy:3128 or socks5://proxy:1080. By default the environment decides,
             as in httpx.
-        expand_choices: Whether one alternative is drawn where a text that is given as a value has `{red|blue}`, and the
-            node says that its input has `dynamicPrompts`. `execute` sends all texts as they are.
+        expand_choices: Whether one alternative of `{red|blue}` is drawn in a text that is given as a value, if the
+            input has `dynamicPrompts`. `execute` sends all texts as they are.
         raise_on_error: Whether `run` and `Run.result` raise `RunFailed` for a failed run, instead of returning its
             result.
         runs: Folder in which all runs are kept, to be found again by `kit.runs`. Environment: `COMFYKIT_RUNS`.

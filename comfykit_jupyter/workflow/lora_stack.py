@@ -128,7 +128,7 @@ def _read_strengths(name: str, value: Any) -> tuple[float, float]:
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(_is_strength(each) for each in pair):
         raise WorkflowError(
-            f"loras: the strength of {one_line(name)} must be a number from -{MAX_STRENGTH} to {MAX_STRENGTH}, "
+            f"loras: the strength of {one_line(name)} must be a number between -{MAX_STRENGTH} and {MAX_STRENGTH}, "
             f"or two for model and CLIP, not {short_repr(value)}"
         )
     return pair

@@ -90,7 +90,7 @@ def test_a_form_has_the_loaders_and_keeps_the_seed_mode(kit: ComfyKit, workflow:
     ("loras", "said"),
     [
         ({"stile": 1}, "the server has no LoRA 'stile'"),
-        ({"style": "much"}, "the strength of style must be a number from -100 to 100, or two for model and CLIP"),
+        ({"style": "much"}, "the strength of style must be a number between -100 and 100, or two for model and CLIP"),
         ({"style": (1, 2, 3)}, "not \\(1, 2, 3\\)"),
         ({"style": float("nan")}, "not nan"),
         ({"style": 10**400}, "the strength of style must be a number"),

@@ -128,7 +128,7 @@ def test_ranges_are_exact() -> None:
     assert parse_axis("cfg", "-1..0:0.5", "number") == ["-1", "-0.5", "0"]
     with pytest.raises(ComfyKitError, match="has more than 100,000 values"):
         parse_axis("cfg", f"1..{'9' * 400}", "number")
-    with pytest.raises(ComfyKitError, match="the number must be an integer from 1 to 100,000, not 0"):
+    with pytest.raises(ComfyKitError, match="count must be an integer between 1 and 100,000, not 0"):
         parse_axis("seed", "*0", "seed")
 
 

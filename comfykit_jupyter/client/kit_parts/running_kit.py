@@ -92,7 +92,7 @@ class RunningKit(WorkflowKit):
         try:
             run = self._resume(run)
             return run.start().result()
-        except (KeyboardInterrupt, SystemExit):  # between the two
+        except (KeyboardInterrupt, SystemExit):  # after the start, and before the wait
             run.leave()
             raise
 
@@ -108,8 +108,8 @@ class RunningKit(WorkflowKit):
             The run, with `.status`, `.progress`, `.cancel()` and `.result()`.
 
         Raises:
-            ComfyKitError: The workflow can't be read. Once this kit knows its nodes, as after a first run, also: a
-                value does not fit, or a file is missing. With `raise_on_error=False` neither is raised.
+            ComfyKitError: The workflow can't be read. Once this kit knows the nodes, as after a first run, also if a
+                value does not fit or a file is missing. With `raise_on_error=False` nothing is raised.
 
         Example:
             >>> run = kit.submit("text.json", subject="a cat")
@@ -142,7 +142,7 @@ class RunningKit(WorkflowKit):
     def attach(self, prompt_id: str | int) -> Run:
         """Find a job that was started elsewhere, or before the kernel restarted, and watch it to its end.
 
-        Returns at once. To stop waiting does not cancel the job; `run.cancel()` does. The result is made from the
+        Returns at once. Interrupting the wait does not cancel the job; `run.cancel()` does. The result is made from the
         server's record: `duration` covers the execution only, and the kit's `timeout` does not apply.
 
         Args:

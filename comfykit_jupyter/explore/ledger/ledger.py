@@ -296,7 +296,7 @@ def _check_mark(name: str, value: Any) -> Any:
             value = float(value)
     if not is_mark(name, value):
         rule = {
-            "rating": f"an integer from 0 to 5, not {short_repr(value)}",
+            "rating": f"an integer between 0 and 5, not {short_repr(value)}",
             "score": f"a number, not {short_repr(value)}",
             "note": f"text of at most {MAX_NOTE:,} characters",
         }

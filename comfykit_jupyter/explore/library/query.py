@@ -45,7 +45,7 @@ def _convert(name: str, value: str) -> Any:
         return value
     if name == "rating":
         if value not in tuple("012345"):
-            raise ComfyKitError(f"rating must be a number from 1 to 5, not {short_repr(value)}")
+            raise ComfyKitError(f"rating must be a number between 1 and 5, not {short_repr(value)}")
         return int(value)
     if value.lower() in ("true", "false"):
         return [value.lower() == "true", value]

@@ -68,7 +68,7 @@ def seeds(count: int) -> Seeds:
         Seeds(count=4)
     """
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_POINTS:
-        raise ComfyKitError(f"seeds: the number must be an integer from 1 to {MAX_POINTS:,}, not {short_repr(count)}")
+        raise ComfyKitError(f"seeds: count must be an integer between 1 and {MAX_POINTS:,}, not {short_repr(count)}")
     return Seeds(count)
 
 

@@ -200,7 +200,7 @@ class Explorer(PageWidget):
     def _read_points(self, content: Mapping[str, Any], most: int) -> list[int]:
         found = [int(each) for each in content["points"]]
         if len(found) > most or not all(0 <= each < len(self.points) for each in found):
-            raise ValueError(f"points must be at most {most} numbers from 0 to {len(self.points) - 1}")
+            raise ValueError(f"points must be at most {most} numbers between 0 and {len(self.points) - 1}")
         return found
 
     def _on_details(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

@@ -155,7 +155,7 @@ class FormSweep:
         except (TypeError, ValueError, OverflowError):
             numbers = []
         if not numbers or not all(abs(each) <= MAX_STRENGTH for each in numbers):
-            raise explain(f"give numbers from -{MAX_STRENGTH} to {MAX_STRENGTH}: 0.2, 0.5 · 0..1:0.25")
+            raise explain(f"give numbers between -{MAX_STRENGTH} and {MAX_STRENGTH}: 0.2, 0.5 · 0..1:0.25")
         return Lora(lora, tuple(dict.fromkeys(numbers)))
 
     def find_field(self, name: str) -> Field:

@@ -85,7 +85,7 @@ def main() -> None:
             began = time.monotonic()
             page.keyboard.press("s")
             page.wait_for_selector(".ck-x-marks")
-            print(f"a mark is in sight after {1000 * (time.monotonic() - began):8.0f} ms")
+            print(f"a mark is visible after {1000 * (time.monotonic() - began):8.0f} ms")
             browser.close()
 
 

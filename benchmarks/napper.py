@@ -1,4 +1,4 @@
-"""An embedded server with a node that only waits, in a process of its own: `python -m benchmarks.napper`."""
+"""An embedded server with a node that only waits, in a separate process: `python -m benchmarks.napper`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def nap(_: Context, seconds: float, number: int) -> Output:
 
 @contextlib.contextmanager
 def run_napper() -> Iterator[str]:
-    """Run such a server, and give its address."""
+    """Run such a server, and yield its address."""
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.napper"], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
     ) as process:

@@ -173,7 +173,7 @@ def print_row(title: str, seconds: float, summary: dict[str, Any], page: Page) -
 
 
 def measure_forms(lab: Lab, page: Page, urls: Sequence[str], seconds: float, *, all_in_sight: bool = False) -> None:
-    """Measure the previews of one form per server, each with a run; in sight is what fits into the page."""
+    """Measure the previews of one form per server, each with a run; not all forms fit into the visible page."""
     page.set_viewport_size({"width": 1280, "height": 1000 * (len(urls) if all_in_sight else 1)})
     create = f"forms = [ComfyKit(url).form(workflow) for url in {list(urls)!r}]"
     display = [f"forms[{index}]" for index in range(len(urls))]

@@ -105,7 +105,7 @@ class Simulation:
             self.plan("die", server, self.random.uniform(0, span))
 
     def plan(self, what: str, server: Server, seconds: float) -> None:
-        """Let something happen to a server."""
+        """Schedule an event of a server."""
         self.turn += 1
         heapq.heappush(self.events, (self.now + seconds, self.turn, what, server, server.life))
 
@@ -150,7 +150,7 @@ class Simulation:
         self.writers[job.sweep].append({"at": at, **line, "id": job.id, "sweep": str(job.sweep), **more})
 
     def run(self, until: int) -> None:
-        """Let things happen until so many points have ended; the servers' jobs in the queue stay there."""
+        """Run events until a number of points have ended; jobs in the servers' queues stay there."""
         done = sum(map(sum, self.ended))
         while self.events and done < until:
             self.now, _, what, server, life = heapq.heappop(self.events)
@@ -191,12 +191,12 @@ class Simulation:
                 self.fill(each)
 
     def kill_kernels(self) -> None:
-        """Forget all that the kernels know."""
+        """End all kernels: what they knew is lost."""
         for writer in self.writers:
             writer.close()
 
     def resume(self, steps: Sequence[bytes]) -> None:
-        """Start kernels again by a plan. What the servers had in their queues has ended meanwhile, and is collected."""
+        """Start kernels again by a plan. The jobs in the servers' queues have ended by then, and are collected."""
         self.running = [[{} for _ in self.servers] for _ in self.sweeps]
         self.writers = [Journal(self.folder / "journal") for _ in self.sweeps]
         collected: set[tuple[int, int]] = set()

@@ -73,7 +73,7 @@ def run(python: str, version: str, bounds: str, tests: list[str]) -> bool:
 
 
 def main() -> None:
-    """Run all that is there, and say what is not; exit with 1 if one fails, or if none is there."""
+    """Run all environments that this machine has; exit with 1 if one fails, or if there is none."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="one environment, such as 3.10-oldest")
     parser.add_argument("tests", nargs="*", default=list(TESTS))

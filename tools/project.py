@@ -1,4 +1,4 @@
-"""What the project says of itself outside of the package, from one place: addresses, security contact, citation.
+"""What the project says about itself outside of the package: addresses, security contact, citation.
 
 An empty value is left out everywhere: none is invented.
 `python -m tools.project` writes the files again after a change here.

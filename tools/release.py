@@ -56,7 +56,7 @@ FOREIGN = re.compile(r"(^|/)(__pycache__|node_modules|\.venv|\.git)/|\.pyc$|\.en
 
 
 def check_version(version: str, changelog: str, tags: Iterable[str]) -> Iterator[str]:
-    """Say what is wrong with the version: it is new, and the changelog has its date."""
+    """Yield what is wrong with the version, which must be new and have a date in the changelog."""
     if (tag := os.environ.get("RELEASED_TAG", "")) not in ("", f"v{version}"):
         yield f"the tag is {tag}, and the version {version}"
     if f"v{version}" in tags:
@@ -69,11 +69,11 @@ def check_version(version: str, changelog: str, tags: Iterable[str]) -> Iterator
 
 
 def check_project_files() -> Iterator[str]:
-    """Say which files do not say what tools/project.py says."""
+    """Yield the files that differ from what tools/project.py writes."""
     for name, content in render_files().items():
         path = ROOT / name
         if not path.is_file() or path.read_text(encoding="utf-8") != content:
-            yield f"{name} is not as tools/project.py has it: run python -m tools.project"
+            yield f"{name} differs from tools/project.py: run python -m tools.project"
 
 
 def compare_signatures(before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
@@ -83,7 +83,7 @@ def compare_signatures(before: list[str], after: list[str]) -> tuple[list[str], 
 
 
 def check_api(tags: list[str]) -> Iterator[str]:
-    """Say how the API breaks code that was written for the last tag; without a tag, for the recorded baseline."""
+    """Yield how the API breaks code that was written for the last tag, or without a tag for the baseline."""
     import griffe
 
     from tools.api import BASELINE, PACKAGE, list_signatures, load_package
@@ -101,7 +101,7 @@ def check_api(tags: list[str]) -> Iterator[str]:
 
 
 def check_names(archive: str, names: Iterable[str], wanted: Iterable[str]) -> Iterator[str]:
-    """Say which files an archive lacks, and which it must not have."""
+    """Yield the files that an archive lacks, and those that it must not have."""
     names = list(names)
     for name in wanted:
         if not any(each.endswith(f"/{name}") or each == name for each in names):
@@ -112,7 +112,7 @@ def check_names(archive: str, names: Iterable[str], wanted: Iterable[str]) -> It
 
 
 def check_archives(folder: Path) -> Iterator[str]:
-    """Say what is wrong with the wheel and the sdist in a folder."""
+    """Yield what is wrong with the wheel and the sdist in a folder."""
     for wheel in folder.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             yield from check_names(wheel.name, archive.namelist(), WHEEL_HAS)
@@ -142,7 +142,7 @@ def find_install_line(readme: str) -> str:
 
 
 def check_install_line(folder: Path) -> Iterator[str]:
-    """Say what happens when a user does what the README says, with the wheel in a folder."""
+    """Yield what goes wrong when a user follows the README, with the wheel in a folder."""
     (wheel,) = folder.glob("*.whl")
     extras = find_install_line((ROOT / "README.md").read_text(encoding="utf-8")).removeprefix("comfykit-jupyter")
     with tempfile.TemporaryDirectory() as clean:
@@ -176,7 +176,7 @@ def _run(problem: str, *command: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Check and build; exit with 1 if something must be mended."""
+    """Check and build; exit with 1 if there is a problem."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-docs", action="store_true", help="don't build the documentation")
     parser.add_argument("--no-install", action="store_true", help="don't install the wheel in a clean environment")

@@ -67,7 +67,7 @@ def _read_end(tensor: Any) -> int:
     count = prod(shape)
     bits = _ITEM_BITS.get(type_)
     if bits is not None and (count * bits + 7) // 8 != offsets[1] - offsets[0]:
-        raise NotSafetensors("a tensor has another size than its header says")
+        raise NotSafetensors("the size of a tensor differs from its header")
     return offsets[1]
 
 

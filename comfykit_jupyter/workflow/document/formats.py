@@ -232,7 +232,7 @@ def _is_other_key(id_: Any, node: Any) -> bool:
 
 def _read_node(id_: Any, node: Any, called: str) -> dict[str, Any]:
     if not isinstance(id_, str) and type(id_) is not int:
-        raise WorkflowError(f"{called}: the node id {short_repr(id_)} is {describe_type(id_)}, not text")
+        raise WorkflowError(f"{called}: the node ID {short_repr(id_)} is {describe_type(id_)}, not text")
     if isinstance(node, Mapping) and "class_type" in node and node["class_type"] is None:
         raise WorkflowError(
             f"{called}: node {one_line(str(id_))} has no class, because it was not installed where the workflow was "

@@ -167,7 +167,7 @@ def read_file(data: Mapping[str, Any], called: str, *, renumber: bool) -> File:
     for definition in _iter_definitions(data, called):
         id_ = parse_id(definition.get("id"))
         if id_ is None:
-            raise WorkflowError(f"{called}: a subgraph has {describe_type(definition.get('id'))} for an id")
+            raise WorkflowError(f"{called}: a subgraph has {describe_type(definition.get('id'))} as its ID")
         raw.setdefault(id_, definition)
     root = read_graph("", data, called)
     subgraphs = {id_: read_graph(id_, each, called) for id_, each in raw.items()}
@@ -194,7 +194,7 @@ def read_graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
     for raw in read_objects(data.get("nodes"), f"{where}: a node"):
         node = _read_node(raw, where)
         if node.id in nodes:
-            raise WorkflowError(f"{where}: two nodes have the id {one_line(node.id)}: open and save it in the editor")
+            raise WorkflowError(f"{where}: two nodes have the ID {one_line(node.id)}: open and save it in the editor")
         nodes[node.id] = node
     links = dict(_read_links(data.get("links"), where))
     inputs, outputs = (_read_ports(data, key) for key in ("inputs", "outputs")) if id_ else ([], [])
@@ -209,7 +209,7 @@ def read_graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
 def _read_node(raw: Mapping[str, Any], where: str) -> Node:
     id_ = parse_id(raw.get("id"))
     if id_ is None:
-        raise WorkflowError(f"{where}: a node has {describe_type(raw.get('id'))} for an id")
+        raise WorkflowError(f"{where}: a node has {describe_type(raw.get('id'))} as its ID")
     type_ = raw.get("type")
     if not isinstance(type_, str):
         raise WorkflowError(f"{where}: node {one_line(id_)} has no class ({short_repr(type_)})")

@@ -130,7 +130,7 @@ class _Checker:
         received = outputs[slot]
         if not is_compatible(received, spec.slot_type):
             title = self.workflow.get_title(source, self.definitions)
-            reason = f"takes {one_line(spec.slot_type)}, and is linked to {one_line(received)} of {title}"
+            reason = f"accepts {one_line(spec.slot_type)}, but is linked to {one_line(received)} of {title}"
             yield self._build_problem(id_, name, "return_type_mismatch", reason)
 
     def _check_value(self, id_: str, name: str, spec: Input, value: Any) -> Iterator[Problem]:

@@ -133,7 +133,7 @@ class MissingView(FormView):
         name = str(content["name"])
         missing = next((each for each in self._found.values() if each.kind == "model" and each.name == name), None)
         if missing is None or str(content["url"]) != missing.url:
-            raise ComfyKitError("this model is not missing any more: look again")
+            raise ComfyKitError("this model is no longer missing: look again")
         with self.lock:  # two clicks are handled at once, and a download may end before `start` returns
             task, _ = self._downloads.get(name, (None, None))
             if task is not None and not task.outcome.done():

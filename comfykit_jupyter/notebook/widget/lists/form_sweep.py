@@ -183,7 +183,7 @@ class FormSweep:
         else:
             raise ValueError("a list must be text, or values")
         if not texts:
-            raise self._make_error(field, "there is no value")
+            raise self._make_error(field, "give at least one value")
         return [self._check(field, _convert(each, field)) for each in texts]
 
     @staticmethod
@@ -202,7 +202,7 @@ class FormSweep:
             return {}
         field = next((each for each in self._parameters.fields.values() if each.kind == "seed"), None)
         if field is None or field.name in over:
-            raise ComfyKitError("set the number of runs to 1: there is no seed that could differ")
+            raise ComfyKitError("the workflow has no seed that could differ: set the number of runs to 1")
         first = values.get(field.name, field.default)
         if first == RANDOM or not isinstance(first, int):
             return {field.name: Seeds(times)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -72,9 +71,7 @@ class WorkflowWithLoras(WorkflowWithPresets):
 
     def with_stack(self, stack: Stack) -> Self:
         """Return this workflow with a stack that was read already; see `with_loras`."""
-        used = copy.copy(self.without_loras)
-        used.stack, used.preset = stack, self.preset
-        return used
+        return self.without_loras._copy_with(stack=stack, preset=self.preset)  # noqa: SLF001 - a workflow, too
 
     def with_preset(self, preset: Preset | None) -> Self:
         """Return this workflow with the values of a preset, and with its stack if it has one."""
@@ -107,9 +104,7 @@ class WorkflowWithLoras(WorkflowWithPresets):
                     raise
                 reason = one_line(str(error), 200)
                 warnings.append(f"preset {short_repr(self.preset.name)}: this LoRA is not used: {reason}")
-        made = copy.copy(self)
-        vars(made).update(_prompt=prompt, _without_loras=self, stack=tuple(used), lora_warnings=tuple(warnings))
-        return made
+        return self._copy_with(_prompt=prompt, _without_loras=self, stack=tuple(used), lora_warnings=tuple(warnings))
 
     def restore_stack(self, stack: Stack, inserted: Iterable[str]) -> Self:
         """Return this workflow as one that was given a stack, whose loaders it has already.
@@ -118,10 +113,8 @@ class WorkflowWithLoras(WorkflowWithPresets):
             stack: The stack.
             inserted: The IDs of the loaders that were put in for it.
         """
-        bare, made = copy.copy(self), copy.copy(self)
-        vars(bare).update(_prompt=remove_loaders(self.prompt, inserted), stack=stack)
-        vars(made).update(_without_loras=bare, stack=stack)
-        return made
+        bare = self._copy_with(_prompt=remove_loaders(self.prompt, inserted), stack=stack)
+        return self._copy_with(_without_loras=bare, stack=stack)
 
     def place_strengths(self, binding: Binding, given: Iterable[Any], definitions: Definitions | None) -> None:
         """Set the workflow's own loaders of LoRAs that are in the stack, whatever their parameters have.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -106,9 +105,7 @@ class WorkflowWithPresets(WorkflowGraph):
 
     def with_preset(self, preset: Preset | None) -> Self:
         """Return this workflow with the values of a preset, or of none."""
-        used = copy.copy(self)
-        used.preset = preset
-        return used
+        return self._copy_with(preset=preset)
 
     def fit_preset(self, given: Iterable[Any], definitions: Definitions | None) -> FittedPreset:
         """Return the values of the preset that fit, without the names that are given."""

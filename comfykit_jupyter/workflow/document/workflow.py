@@ -167,11 +167,13 @@ class Workflow(WorkflowWithLoras):
             )
         for each in converted.missing:
             converted.prompt[each.node_id]["class_type"] = each.class_type
-        resolved = Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
-        resolved.packs = {each.node_id: each.pack for each in converted.missing}
-        resolved.definitions, resolved.controls, resolved.preset = definitions, converted.controls, self.preset
-        resolved.stack = self.stack
-        return resolved
+        return self._copy_with(
+            _prompt=converted.prompt,
+            notes=converted.notes,
+            packs={each.node_id: each.pack for each in converted.missing},
+            definitions=definitions,
+            controls=converted.controls,
+        )
 
     def build_pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:
         """Return `extra_pnginfo` for a run, with the values of its prompt also in the editor's graph."""
@@ -232,15 +234,11 @@ class Workflow(WorkflowWithLoras):
         """
         names = {**(names or {}), **more}
         found = find_renamed(names, self.get_parameters(self.definitions), self._find_for_renaming)
-        renamed = Workflow(self.name, self.prompt, self.extra_pnginfo, self.notes, self.hosted)
-        renamed.definitions, renamed.controls, renamed.packs = self.definitions, self.controls, self.packs
-        renamed.preset = self.preset
-        if self.needs_loaders:  # else the loaders belong to the workflow from now on
-            renamed.stack = self.stack
         changed = {parameter.places for parameter in found.values()}
         kept = {name: each for name, each in self._renamed.items() if each.places not in changed}
-        renamed._renamed = {**kept, **found}
-        return renamed
+        # Loaders that are in the prompt already belong to the workflow from now on.
+        own = {} if self.needs_loaders else {"stack": (), "lora_warnings": (), "_without_loras": None}
+        return self._copy_with(_renamed={**kept, **found}, **own)
 
     def _find_for_renaming(self, name: str) -> Parameter:
         return self.find_parameter(name, self.definitions)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
 from comfykit_jupyter.workflow.interface.app_mode import Place, find_app_outputs
@@ -19,6 +20,9 @@ from comfykit_jupyter.workflow.nodes import Definitions, is_link
 from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target, build_target
 from comfykit_jupyter.workflow.parameters.titles import Title, explain_unread, parse_title
 from comfykit_jupyter.workflow.spelling import find_nearest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _ADDRESS_LENGTH = 500
 """Characters of an address that are searched for a node's name."""
@@ -64,6 +68,12 @@ class WorkflowGraph(ABC):
     @abstractmethod
     def editor(self) -> Mapping[str, Any] | None:
         """The graph in editor format, or None."""
+
+    def _copy_with(self, **changes: Any) -> Self:
+        """Return a copy with some attributes changed, and without what was found out from the old ones."""
+        made = copy(self)  # only what a pickle has
+        vars(made).update(changes)
+        return made
 
     @cached_property
     def _titles(self) -> Mapping[str, Title]:

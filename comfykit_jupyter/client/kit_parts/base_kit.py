@@ -1,4 +1,8 @@
-"""`BaseKit`: the settings and connections of a `ComfyKit`."""
+"""`BaseKit`: the settings and connections of a `ComfyKit`.
+
+What reads workflows and runs them is imported when it is first used, here and in the other parts: a cell that only
+creates a kit is as quick as one that imports httpx.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,8 @@ from typing_extensions import Self
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.addresses import AddressSecrets
-from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.engines import open_source
 from comfykit_jupyter.client.errors import SettingsError
-from comfykit_jupyter.client.inputs.routing import find_backend
-from comfykit_jupyter.client.inputs.workflows import take_snapshot
 from comfykit_jupyter.client.settings import (
     Api,
     ExecutorType,
@@ -29,8 +30,9 @@ from comfykit_jupyter.client.settings import (
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from comfykit_jupyter.client.backends.base import Backend
 
-B = TypeVar("B", bound=Backend)
+B = TypeVar("B", bound="Backend")
 K = TypeVar("K", bound="BaseKit")
 T = TypeVar("T")
 
@@ -161,6 +163,9 @@ class BaseKit:
 
     def _locate(self, workflow: Any) -> tuple[Any, Backend]:
         """Return a snapshot of a workflow, and where it runs; None stands for the server of `comfyui_url`."""
+        from comfykit_jupyter.client.inputs.routing import find_backend
+        from comfykit_jupyter.client.inputs.workflows import take_snapshot
+
         source = take_snapshot(workflow, self._settings)
         return source, self._get_backend(find_backend(source, self._settings))
 

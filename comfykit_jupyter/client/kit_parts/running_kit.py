@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.cells import find_cell
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.inputs.routing import find_backend_of_job
-from comfykit_jupyter.client.inputs.workflows import WorkflowReader, format_id
 from comfykit_jupyter.client.kit_parts.workflow_kit import WorkflowKit
-from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.attached import AttachedRun
     from comfykit_jupyter.client.running.recorder import RunRecorder
+    from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding
@@ -159,6 +157,8 @@ class RunningKit(WorkflowKit):
             >>> kit.attach(before.prompt_id).result().text
             'a red fox in the snow, watercolor, morning light'
         """
+        from comfykit_jupyter.client.inputs.workflows import format_id
+
         given = format_id(prompt_id)
         id_ = given.strip(" \t\r\n") if isinstance(given, str) else ""  # it may be copied from a page
         if not id_:
@@ -167,6 +167,7 @@ class RunningKit(WorkflowKit):
 
     def prepare_attached(self, prompt_id: str) -> AttachedRun:
         """Return what watches a job, to be started."""
+        from comfykit_jupyter.client.inputs.routing import find_backend_of_job
         from comfykit_jupyter.client.running.attached import AttachedRun
 
         backend = self._get_backend(find_backend_of_job(prompt_id, self._settings))
@@ -209,6 +210,9 @@ class RunningKit(WorkflowKit):
         cell: Cell | None = None,
     ) -> Run:
         """Return a run that is not started yet: an interrupt can't lose it."""
+        from comfykit_jupyter.client.inputs.workflows import WorkflowReader
+        from comfykit_jupyter.client.running.run import Run
+
         source, backend = self._locate(workflow)
         return Run(
             backend,

@@ -6,14 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.backends.server import Server, Servers
-from comfykit_jupyter.client.inputs.media import upload
 from comfykit_jupyter.client.kit_parts.base_kit import BaseKit
-from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.running.registry import find_unfinished_runs
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job
+    from comfykit_jupyter.client.backends.server import Server, Servers
+    from comfykit_jupyter.client.results.media import Media
     from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
 
@@ -66,6 +64,8 @@ class ServerKit(BaseKit):
         Example:
             waiting = [job for job in kit.queue() if job.owner == "user"]
         """
+        from comfykit_jupyter.client.running.registry import find_unfinished_runs
+
         jobs = loop.call(self.find_backend().list_queue())
         followed = {run.prompt_id for run in find_unfinished_runs()}  # also those that an earlier kernel sent
         return [
@@ -108,6 +108,8 @@ class ServerKit(BaseKit):
         Raises:
             ComfyKitError: The name is not valid, or the cloud does not give files back.
         """
+        from comfykit_jupyter.client.results.media import Media
+
         backend = self.find_backend(workflow)
         return Media.from_name(loop.call(backend.find_file(name)) if backend.members else backend, name)
 
@@ -130,6 +132,8 @@ class ServerKit(BaseKit):
             name = kit.upload("cat.png", "1904136902449209346")  # to RunningHub
             kit.run("1904136902449209346", image=name)
         """
+        from comfykit_jupyter.client.inputs.media import upload
+
         return loop.call(upload(self.find_backend(workflow), file))
 
     def spell_file(self, text: str, workflow: Any = None) -> str:

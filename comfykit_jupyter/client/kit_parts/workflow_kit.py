@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.client.kit_parts.server_kit import ServerKit
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ class WorkflowKit(ServerKit):
             WorkflowError: It is not a workflow.
             ServerError: It is stored on a server or in a cloud that is unreachable.
         """
+        from comfykit_jupyter.client.inputs.workflows import read_workflow
+
         return loop.call(read_workflow(*self._locate(workflow)))
 
     def load(self, workflow: Any) -> Workflow:
@@ -102,6 +103,8 @@ class WorkflowKit(ServerKit):
         return loop.call(self._load(workflow))
 
     async def _load(self, workflow: Any) -> Workflow:
+        from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
+
         source, backend = self._locate(workflow)
         return await convert_workflow(await read_workflow(source, backend), backend)
 

@@ -2,10 +2,10 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { Button } from "./buttons";
 import { AllInputs } from "./controls/allInputs";
 import { arrangeFields, type Block, findLabel } from "./controls/formLayout";
 import { BlockRows } from "./controls/rows";
-import { Button } from "./icons";
 import { LoraSection } from "./loras/loraSection";
 import { STACK } from "./loras/stack";
 import { clamp } from "./number";
@@ -109,9 +109,7 @@ function AwaitedFields({ session }: { session: Session }) {
   return (
     <p class="ck-awaited" role="status">
       The parameters appear when {session.get("server").address || "the server"} answers.
-      <Button class="ck-button" onClick={() => session.announceView()}>
-        Retry
-      </Button>
+      <Button onClick={() => session.announceView()}>Retry</Button>
     </p>
   );
 }

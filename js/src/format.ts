@@ -28,6 +28,11 @@ export function formatSeed(seed: string): string {
   return seed.length > MAX_SEED ? `…${seed.slice(-4)}` : seed;
 }
 
+/** Format a count: 1,234. */
+export function formatCount(count: number): string {
+  return count.toLocaleString("en");
+}
+
 /** Format a number of bytes: 512 B, 12 kB, 3.4 MB. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;

@@ -1,7 +1,4 @@
-/** Icons in the color of the text, and buttons that show an icon. */
-
-import type { ComponentType, JSX } from "preact";
-import { useRef } from "preact/hooks";
+/** Icons in the color of the text. */
 
 const createIcon = (path: string) => () => (
   <svg class="ck-icon" viewBox="0 0 16 16" aria-hidden="true">
@@ -30,7 +27,6 @@ export const CheckIcon = createIcon("m3 8.5 3.2 3.2L13 4.8");
 export const CompareIcon = createIcon("M8 2v12M6 4H2.5v8H6m4-8h3.5v8H10");
 export const PauseIcon = createIcon("M5.5 3.5v9m5-9v9");
 export const StopIcon = createIcon("M4 4h8v8H4z");
-export const StarIcon = createIcon("m8 2 1.8 4 4.2.4-3.2 2.9.9 4.2L8 11.3l-3.7 2.2.9-4.2L2 6.4 6.2 6z");
 export const ListIcon = createIcon("m4.5 6.5 3.5 3.5 3.5-3.5");
 export const UpIcon = createIcon("m4.5 9.5 3.5-3.5 3.5 3.5");
 export const BellIcon = createIcon("M4.5 11V7a3.5 3.5 0 0 1 7 0v4l1.2 1.2H3.3zm2.3 1.6a1.3 1.3 0 0 0 2.4 0");
@@ -42,53 +38,3 @@ export const ExpandIcon = createIcon("M9.5 2.5h4v4m0-4-5 5m-2 6h-4v-4m0 4 5-5");
 export const EditIcon = createIcon("m3 13 .8-3.2L10.5 3l2.4 2.4-6.7 6.8z");
 export const GridIcon = createIcon("M3 3h4v4H3zm6 0h4v4H9zM3 9h4v4H3zm6 0h4v4H9z");
 export const DiscardIcon = createIcon("M3 4.5h10m-6.5-2h3M4.5 4.5l.6 9h5.8l.6-9m-4.7 2.3v4.4m2.4-4.4v4.4");
-
-type ButtonAttributes = Omit<JSX.IntrinsicElements["button"], "icon" | "label" | "title">;
-
-export interface IconButtonProps extends ButtonAttributes {
-  icon: ComponentType;
-  /** Its accessible name, shown on hover where there is no title. */
-  label: string;
-  title?: string;
-  /** Whether the label stands beside the icon. */
-  showLabel?: boolean;
-}
-
-/**
- * A button, which never submits its form.
- *
- * A press that begins on it ends on it: a field that loses the focus may drop its error line, which moves the button
- * away before the pointer goes up.
- */
-export function Button({ onClick, ...attributes }: JSX.IntrinsicElements["button"]) {
-  const pressed = useRef<DOMRect | null>(null);
-  return (
-    <button
-      {...attributes}
-      type="button"
-      onPointerDown={({ currentTarget, pointerId }) => {
-        pressed.current = currentTarget.getBoundingClientRect();
-        currentTarget.setPointerCapture(pointerId);
-      }}
-      onClick={(event) => {
-        // A pointer that went away from the button takes the press back; a key has no place.
-        if (event.detail === 0 || !pressed.current || isInside(event, pressed.current)) onClick?.(event);
-      }}
-    />
-  );
-}
-
-function isInside({ clientX, clientY }: MouseEvent, { left, right, top, bottom }: DOMRect): boolean {
-  return clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
-}
-
-/** A button that shows an icon, and its label if asked. */
-export function IconButton({ icon: Icon, label, title = label, showLabel, children, ...attributes }: IconButtonProps) {
-  return (
-    <Button class="ck-button ck-square" aria-label={label} title={title} {...attributes}>
-      <Icon />
-      {showLabel && <span>{label}</span>}
-      {children}
-    </Button>
-  );
-}

@@ -12,6 +12,7 @@ import { ProgressPanel } from "./outputs/progress";
 import { Stage } from "./outputs/stage";
 import { useTopics } from "./session/hooks";
 import type { Session } from "./session/session";
+import { claim, stopPlainKey } from "./session/shortcuts";
 
 export interface WidgetProps {
   session: Session;
@@ -67,11 +68,9 @@ function Body({ session, uid }: WidgetProps) {
     setOpened(null);
   };
   const onKeyDown = (event: KeyboardEvent & { currentTarget: HTMLElement }) => {
-    // The notebook has commands on plain keys, also while a button has the focus: "b" would insert a cell.
-    if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
+    stopPlainKey(event);
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !hasForm) return;
-    event.preventDefault();
-    event.stopPropagation();
+    claim(event);
     if (!closed) runForm(session, event.currentTarget, uid);
   };
 

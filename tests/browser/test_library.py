@@ -50,7 +50,7 @@ def test_runs_are_found_noted_compared_and_opened_as_a_form(open_notebook: Open,
     compare = page.get_by_role("dialog", name="Compare 3")
     expect(compare.locator("img[data-full]")).to_have_count(3)
     expect(compare.locator(".ck-x-compared")).to_contain_text("width 10")
-    images = compare.locator(".ck-x-pane img")
+    images = compare.locator(".ck-pane img")
     page.keyboard.press("+")
     transforms = {images.nth(index).evaluate("image => image.style.transform") for index in range(3)}
     assert transforms == {"translate(0px, 0px) scale(1.25)"}

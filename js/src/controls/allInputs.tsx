@@ -4,7 +4,8 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { getErrorMessage } from "../session/channel";
 import type { Field } from "../session/protocol";
 import type { Session } from "../session/session";
-import { arrangeFields, getLabel } from "./formLayout";
+import { arrangeFields } from "./formLayout";
+import { filterByWords } from "./optionList";
 import { BlockRows } from "./rows";
 
 /** Most inputs that are shown at once. */
@@ -76,9 +77,7 @@ function describe(inputs: readonly Field[] | null, count: number): string {
 
 /** Return the fields that have all words of a query in their label, heading, address or class. */
 export function filterInputs(fields: readonly Field[], query: string): Field[] {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  return fields.filter((field) => {
-    const text = [getLabel(field), field.group, field.node, field.name, field.class_type].join(" ").toLowerCase();
-    return words.every((word) => text.includes(word));
-  });
+  return filterByWords(fields, query, ({ label, group, node, name, class_type }) =>
+    [label, group, node, name, class_type].join(" "),
+  );
 }

@@ -1,8 +1,9 @@
 /** Chooses one value of a list, or several: a native select for few choices, a filtered list for many. */
 
 import { useState } from "preact/hooks";
+import { IconButton } from "../buttons";
 import { getFileName, getFolder } from "../format";
-import { CloseIcon, IconButton } from "../icons";
+import { CloseIcon } from "../icons";
 import { getErrorMessage } from "../session/channel";
 import { isEqual, type Value } from "../session/protocol";
 import { Combobox, type ComboboxProps, SEVERAL_LABEL } from "./combobox";

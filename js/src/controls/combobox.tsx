@@ -3,6 +3,7 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { clamp } from "../number";
 import type { Value } from "../session/protocol";
+import { claim } from "../session/shortcuts";
 import { type ControlAttributes, toText } from "./control";
 import { filterChoices, OptionList } from "./optionList";
 
@@ -78,8 +79,7 @@ export function Combobox(props: ComboboxProps) {
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || !handleKey(event.key)) return;
-    event.preventDefault();
-    event.stopPropagation();
+    claim(event);
   };
 
   useLayoutEffect(() => {

@@ -1,13 +1,16 @@
 /** Chooses an image, video, audio or other file: from the disk, dropped, pasted, or as a path or URL. */
 
 import { useRef, useState } from "preact/hooks";
+import { Button, IconButton } from "../buttons";
 import { formatPercent, shortenPath } from "../format";
-import { Button, CloseIcon, IconButton } from "../icons";
+import { CloseIcon } from "../icons";
 import { splitMasked } from "../masks/masks";
 import { Painter } from "../masks/painter";
 import { useMedia, useTopics } from "../session/hooks";
 import { acceptOutput } from "../session/outputDrag";
+import { claim } from "../session/shortcuts";
 import { buildAttributes, type ControlProps, ErrorLine } from "./control";
+import { getLabel } from "./formLayout";
 
 const PLACEHOLDER = "drop or paste a file, path or URL";
 
@@ -46,8 +49,7 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
       onDragLeave={() => setDragging(false)}
       onDrop={(event) => {
         setDragging(false);
-        event.preventDefault();
-        event.stopPropagation();
+        claim(event);
         if (session.channel.closed || acceptOutput(session, event, [field])) return;
         uploadFirst(event.dataTransfer?.files);
       }}
@@ -87,11 +89,7 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
             {...buildAttributes(id, shownError)}
           />
         )}
-        {field.kind === "image" && text && !upload && (
-          <Button class="ck-button" onClick={() => setPainting(true)}>
-            Mask…
-          </Button>
-        )}
+        {field.kind === "image" && text && !upload && <Button onClick={() => setPainting(true)}>Mask…</Button>}
         {mask && !upload && (
           <IconButton
             icon={CloseIcon}
@@ -100,9 +98,7 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
             onClick={() => session.values.set(field.name, text)}
           />
         )}
-        <Button class="ck-button" onClick={() => chooser.current?.click()}>
-          Choose…
-        </Button>
+        <Button onClick={() => chooser.current?.click()}>Choose…</Button>
         <input
           ref={chooser}
           type="file"
@@ -119,12 +115,7 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
       </div>
       <ErrorLine id={id} error={shownError} />
       {painting && (
-        <Painter
-          session={session}
-          name={field.name}
-          label={field.label || field.name}
-          onClose={() => setPainting(false)}
-        />
+        <Painter session={session} name={field.name} label={getLabel(field)} onClose={() => setPainting(false)} />
       )}
     </div>
   );

@@ -1,7 +1,7 @@
 /** Lists what the server lacks for the workflow, before a run: what is most like it, where it comes from, a download. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { copyText } from "../clipboard";
+import { Button, CopyLink } from "../buttons";
 import { formatBytes } from "../format";
 import { type Download, isEqual, type Missing } from "../session/protocol";
 import type { Session } from "../session/session";
@@ -17,9 +17,9 @@ export function MissingList({ session }: { session: Session }) {
         <strong role="status" class="ck-grow">
           {countItems(items)} missing on {session.get("server").address || "the server"}
         </strong>
-        <button type="button" class="ck-link" onClick={() => session.requestOrNotify("look")}>
+        <Button class="ck-link" onClick={() => session.requestOrNotify("look")}>
           Check again
-        </button>
+        </Button>
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keyboard */}
       <ul tabIndex={0} aria-label="What is missing">
@@ -64,16 +64,16 @@ function MissingItem({ session, item }: { session: Session; item: Missing }) {
       </span>
       <div class="ck-line">
         {nearest && (
-          <button type="button" class="ck-link" onClick={() => session.values.set(parameter, nearest)}>
+          <Button class="ck-link" onClick={() => session.values.set(parameter, nearest)}>
             Use {nearest}
-          </button>
+          </Button>
         )}
         {url && (
           <a class="ck-link" href={url} target="_blank" rel="noopener noreferrer" title={url}>
             {host}
           </a>
         )}
-        {url && <CopyLine item={item} />}
+        {url && <CopyLink label="Copy command" text={buildCommand(item)} title={buildCommand(item)} />}
         {item.downloadable && !asking && !isRunning && (
           <DownloadButton download={download} onClick={() => setAsking(true)} />
         )}
@@ -102,21 +102,6 @@ function describeNodes(pack: string): string {
   return pack ? `of ${pack}: install it` : "of an unknown package";
 }
 
-/** Copies a command that downloads the file on the server's machine. */
-function CopyLine({ item }: { item: Missing }) {
-  const [copied, setCopied] = useState(false);
-  return (
-    <button
-      type="button"
-      class="ck-link"
-      title={buildCommand(item)}
-      onClick={async ({ currentTarget }) => setCopied(await copyText(buildCommand(item), currentTarget))}
-    >
-      {copied ? "Copied" : "Copy command"}
-    </button>
-  );
-}
-
 /** Return a shell command, to be typed in ComfyUI's folder. */
 export function buildCommand({ name, folder, url }: Missing): string {
   const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -139,12 +124,10 @@ function Question({ url, host, folder, onAnswer }: QuestionProps) {
       <span>
         Download {url} into models/{folder}?
       </span>
-      <button type="button" class="ck-button" ref={yes} onClick={() => onAnswer(true)}>
+      <Button ref={yes} onClick={() => onAnswer(true)}>
         Yes, download from {host}
-      </button>
-      <button type="button" class="ck-button" onClick={() => onAnswer(false)}>
-        No
-      </button>
+      </Button>
+      <Button onClick={() => onAnswer(false)}>No</Button>
     </div>
   );
 }
@@ -153,9 +136,9 @@ function DownloadButton({ download, onClick }: { download: Download | null; onCl
   if (download?.status === "completed")
     return <span class="ck-muted">{download.verified ? "Downloaded" : "Downloaded, not verified"}</span>;
   return (
-    <button type="button" class="ck-link" onClick={onClick}>
+    <Button class="ck-link" onClick={onClick}>
       {download?.received ? "Continue the download" : "Download"}
-    </button>
+    </Button>
   );
 }
 
@@ -175,9 +158,9 @@ function DownloadBar({ session, name, download }: { session: Session; name: stri
         {status === "checking" ? "Checking" : size}
         {host && ` from ${host}`}
       </span>
-      <button type="button" class="ck-link" onClick={() => session.requestOrNotify("stop_download", { name })}>
+      <Button class="ck-link" onClick={() => session.requestOrNotify("stop_download", { name })}>
         Cancel
-      </button>
+      </Button>
     </div>
   );
 }

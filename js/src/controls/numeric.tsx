@@ -2,8 +2,10 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useState } from "preact/hooks";
+import { Slider } from "../bar";
 import { addSteps, clamp, toInteger, toWire } from "../number";
 import type { Field, Value } from "../session/protocol";
+import { claim, hasModifier } from "../session/shortcuts";
 import { parseInteger, parseNumber } from "./arithmetic";
 import { buildAttributes, type ControlProps, ErrorLine, toText } from "./control";
 
@@ -70,19 +72,14 @@ function SliderInput(props: ControlProps & { stepper: Stepper }) {
       {...props}
       before={
         // For the pointer only: keyboards and screen readers use the input beside it.
-        <input
+        <Slider
           key="slider"
-          type="range"
-          class="ck-slider"
-          aria-hidden="true"
-          tabIndex={-1}
           min={Number(field.min)}
           max={Number(field.max)}
           step={Number(field.step) || "any"}
           value={Number(value)}
-          style={{ "--ck-at": formatFilledSize(field, Number(value)) }}
-          onInput={(event) => session.values.set(field.name, event.currentTarget.valueAsNumber, STEP_DELAY)}
-          onChange={() => session.values.flush()}
+          attributes={{ "aria-hidden": "true", tabIndex: -1, onChange: () => session.values.flush() }}
+          onInput={(next) => session.values.set(field.name, next, STEP_DELAY)}
         />
       }
     />
@@ -153,9 +150,8 @@ export function NumberInput(props: NumberInputProps) {
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Enter") return commit();
     const steps = KEY_STEPS[event.key];
-    if (steps === undefined || takesList(text) || event.altKey || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    event.stopPropagation();
+    if (steps === undefined || takesList(text) || hasModifier(event)) return;
+    claim(event);
     const from = typed === null ? value : (stepper.parse(typed) ?? value);
     const next = stepper.step(from, steps * (event.shiftKey ? 10 : 1));
     if (next !== undefined) set(next, STEP_DELAY);
@@ -222,12 +218,6 @@ function formatNotANumber(text: string): string {
 
 function toAriaNumber(value: Value): number | undefined {
   return value === null || Number.isNaN(Number(value)) ? undefined : Number(value);
-}
-
-/** Format the part of the slider before the value, as a CSS background size. */
-function formatFilledSize({ min, max }: Field, value: number): string {
-  const part = (value - Number(min)) / (Number(max) - Number(min));
-  return `${100 * clamp(part || 0, 0, 1)}% 100%`;
 }
 
 /** Format the bounds, and the step of the arrow keys. */

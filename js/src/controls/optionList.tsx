@@ -7,14 +7,23 @@ import type { Value } from "../session/protocol";
 import { toText } from "./control";
 import { usePlacement } from "./placement";
 
-/** Filter the choices that contain all words of a query; those whose file name starts with the first word come first. */
-export function filterChoices(choices: readonly Value[], query: string): Value[] {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = choices.filter((choice) => {
-    const text = toText(choice).toLowerCase();
+/** Filter what has all words of a query in its text. */
+export function filterByWords<T>(all: readonly T[], query: string, getText: (each: T) => string): T[] {
+  const words = listWords(query);
+  return all.filter((each) => {
+    const text = getText(each).toLowerCase();
     return words.every((word) => text.includes(word));
   });
-  const first = words[0];
+}
+
+function listWords(text: string): string[] {
+  return text.toLowerCase().split(/\s+/).filter(Boolean);
+}
+
+/** Filter the choices that contain all words of a query; those whose file name starts with the first word come first. */
+export function filterChoices(choices: readonly Value[], query: string): Value[] {
+  const found = filterByWords(choices, query, toText);
+  const [first] = listWords(query);
   if (first === undefined) return found;
   const startsWithFirst = (choice: Value) => getFileName(toText(choice)).toLowerCase().startsWith(first);
   return [...found.filter(startsWithFirst), ...found.filter((choice) => !startsWithFirst(choice))];

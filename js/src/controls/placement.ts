@@ -1,6 +1,7 @@
 /** Places a popup at the element that opens it. */
 
 import { useLayoutEffect } from "preact/hooks";
+import { listen } from "../listen";
 
 /** Pixels between the list and the edge of the window, and between the list and the input. */
 const WINDOW_MARGIN = 8;
@@ -31,11 +32,9 @@ export function usePlacement(
       popup.style.bottom = upwards ? `${innerHeight - box.top + LIST_GAP}px` : "auto";
     };
     place();
-    addEventListener("scroll", place, { capture: true, passive: true });
-    addEventListener("resize", place);
+    const stops = [listen(window, "scroll", place, { capture: true, passive: true }), listen(window, "resize", place)];
     return () => {
-      removeEventListener("scroll", place, { capture: true });
-      removeEventListener("resize", place);
+      for (const stop of stops) stop();
       if (popup.isConnected) popup.hidePopover();
     };
   }, [open, input, list]);

@@ -1,8 +1,9 @@
 /** The rows of a form: a label, a control or two, and a button that resets changed values. */
 
 import { useRef } from "preact/hooks";
+import { IconButton } from "../buttons";
 import { formatValue } from "../format";
-import { IconButton, ResetIcon, SwapIcon } from "../icons";
+import { ResetIcon, SwapIcon } from "../icons";
 import { type Field, isEqual, isMediaKind, type Value } from "../session/protocol";
 import type { Session } from "../session/session";
 import { findAspect, listAspects, resize } from "./aspect";

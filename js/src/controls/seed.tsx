@@ -1,15 +1,13 @@
 /** Edits a seed on one line: its value, and whether it is random, fixed or incremented after each run. */
 
 import type { ComponentChildren } from "preact";
+import { formatSeed } from "../format";
 import { DieIcon, LockIcon } from "../icons";
 import { drawInteger, MAX_EXACT, toInteger, toWire } from "../number";
 import type { Field, SeedMode } from "../session/protocol";
 import type { ControlProps } from "./control";
 import { getLabel } from "./formLayout";
 import { createIntegerStepper, NumberInput } from "./numeric";
-
-/** Digits of the last seed in the placeholder; its title has all of them. */
-const LAST_DIGITS = 4;
 
 const MODES: [SeedMode, string, ComponentChildren][] = [
   ["random", "a new seed for each run", <DieIcon key="icon" />],
@@ -38,7 +36,7 @@ export function SeedControl(props: ControlProps) {
         stepper={createIntegerStepper(field)}
         {...(random && {
           display: "",
-          placeholder: last === null ? "random" : `random · ${shortenDigits(String(lastText))}`,
+          placeholder: last === null ? "random" : `random · ${formatSeed(String(lastText))}`,
           title: last === null ? undefined : `last seed: ${lastText}`,
         })}
         after={
@@ -60,10 +58,6 @@ export function SeedControl(props: ControlProps) {
       />
     </div>
   );
-}
-
-function shortenDigits(text: string): string {
-  return text.length > LAST_DIGITS + 2 ? `…${text.slice(-LAST_DIGITS)}` : text;
 }
 
 /** Draw a seed. It stays exact in ComfyUI's editor, which is a page as well; typed seeds may be larger. */

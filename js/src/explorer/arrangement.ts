@@ -30,10 +30,10 @@ export interface Arrangement {
 /** The lowest rating of a filter. */
 const FILTERS: Record<Filter, (points: Points, point: number) => boolean> = {
   all: () => true,
-  done: (points, point) => points.getState(point) === "completed",
+  done: (points, point) => points.isDone(point),
   picked: (points, point) => points.getMarks(point).star && !points.getMarks(point).rejected,
   rated: (points, point) => points.getMarks(point).rating > 0,
-  unrated: (points, point) => points.getState(point) === "completed" && (points.getMarkByte(point) & 0x1f) === 0,
+  unrated: (points, point) => points.isDone(point) && (points.getMarkByte(point) & 0x1f) === 0,
   rejected: (points, point) => points.getMarks(point).rejected,
   failed: (points, point) => points.getState(point) === "failed",
   left: (points, point) => ["waiting", "running", "lost"].includes(points.getState(point)),

@@ -2,9 +2,10 @@
 
 import type { ComponentType } from "preact";
 import { useState } from "preact/hooks";
+import { IconButton } from "../buttons";
 import { copyText } from "../clipboard";
 import { formatValue } from "../format";
-import { CheckIcon, IconButton } from "../icons";
+import { CheckIcon } from "../icons";
 import type { Explorer } from "./explorer";
 import { Menu } from "./menu";
 
@@ -47,7 +48,7 @@ export function Ask({ explorer, point, kind, label, disabled = false, ...props }
     return (
       <Menu
         label={label}
-        shown="Use as …"
+        none="Use as …"
         options={targets.map(({ title, field }, index) => [`${index}`, `${title}: ${field}`])}
         onChoose={(index) => void ask(null, targets[Number(index)])}
       />

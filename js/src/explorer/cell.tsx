@@ -1,8 +1,10 @@
 /** One cell: the picture of a point, or its state, with its marks. It renders again only when its own point changes. */
 
 import { Component } from "preact";
+import { Bar } from "../bar";
+import { Button } from "../buttons";
 import { formatValue } from "../format";
-import { AlertIcon, Button, PlayIcon, TextIcon } from "../icons";
+import { AlertIcon, PlayIcon, TextIcon } from "../icons";
 import type { Item } from "../session/protocol";
 import type { Explorer } from "./explorer";
 import type { Details, Marks, PointState } from "./protocol";
@@ -182,9 +184,7 @@ function Running({ explorer, point, details }: { explorer: Explorer; point: numb
     <>
       {frame && <img src={frame} alt="" class="ck-x-frame" draggable={false} />}
       <span class="ck-x-step">{step && steps ? `${step}/${steps}` : node}</span>
-      <span class="ck-bar">
-        <span style={{ transform: `scaleX(${fraction})` }} />
-      </span>
+      <Bar fraction={fraction} />
     </>
   );
 }

@@ -1,12 +1,15 @@
 /** Two to four points side by side: common zoom, a divider, flicker, the difference of their pixels, videos in step. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Button, IconButton } from "../buttons";
+import { Dialog } from "../dialog";
 import { formatAltText } from "../format";
-import { Button, CloseIcon, IconButton } from "../icons";
+import { CloseIcon } from "../icons";
 import { Divider, Pane } from "../outputs/canvas";
-import { useDialog } from "../outputs/lightbox";
 import { findMainItem, type RunOutput } from "../outputs/runs";
-import { measureZoom, useZoom } from "../outputs/zoom";
+import { useZoom } from "../outputs/zoom";
+import { useAnswer } from "../session/hooks";
+import { hasModifier } from "../session/shortcuts";
 import { MarkSigns } from "./cell";
 import type { Explorer } from "./explorer";
 import { findAction } from "./keys";
@@ -37,10 +40,14 @@ export function Compare({ explorer, onClose }: CompareProps) {
   const outputs = points.map((point) => findOutput(explorer, point));
   const at = Math.min(active, points.length - 1);
   const other = at === 0 ? 1 : at;
-  const zoom = useZoom("compare", (by) => move(by));
-  const { rows, pixels } = useDifferences(explorer, points);
+  const zoom = useZoom("compare", dialog, (by) => move(by));
+  const answer = useAnswer(explorer, "differ", { points }) as unknown as Differences | undefined;
+  const { rows, pixels } = answer ?? NO_DIFFERENCES;
   const isLoaded = outputs.filter(Boolean).length > 1;
-  useDialog(dialog, points.length > 1, onClose);
+  const isComparing = points.length > 1;
+  useLayoutEffect(() => {
+    if (!isComparing) onClose();
+  }, [isComparing]);
   useEffect(() => void explorer.details.load(points).then(() => render({})), [points.join()]);
   useEffect(() => (dialog.current ? followFirst(dialog.current) : undefined), [points.join(), isLoaded]);
   useEffect(() => {
@@ -72,21 +79,17 @@ export function Compare({ explorer, onClose }: CompareProps) {
     e: () => choose("difference"),
     r: putFirst,
     c: () => explorer.toggleCompared(points[at] ?? 0),
-    z: () => zoom.toggle(measureZoom(dialog.current)),
-    "+": () => zoom.zoomBy(1.25),
-    "=": () => zoom.zoomBy(1.25),
-    "-": () => zoom.zoomBy(0.8),
+    ...zoom.keys,
     " ": () => (mode === "flicker" ? setPlaying(!playing) : stepFrames(dialog.current, 0)),
     ",": () => stepFrames(dialog.current, -1),
     ".": () => stepFrames(dialog.current, 1),
     Escape: onClose,
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    event.stopPropagation();
     const { key } = event;
     const target = event.target as HTMLElement;
     const isUsed = target.matches("input") ? key.startsWith("Arrow") : target.matches("button") && key === " ";
-    if (event.ctrlKey || event.metaKey || event.altKey || isUsed) return;
+    if (hasModifier(event) || isUsed) return;
     const action = findAction(event);
     if (action?.kind === "mark") explorer.mark(action.mark, [points[at] ?? 0]);
     else if (action?.kind === "undo") explorer.undo();
@@ -97,83 +100,79 @@ export function Compare({ explorer, onClose }: CompareProps) {
   const isShown = (index: number) =>
     mode === "side" || (mode === "flicker" ? index === at : index === 0 || index === other);
 
+  if (!isComparing) return null;
   return (
-    <dialog
-      ref={dialog}
-      tabIndex={-1}
-      class="ck-lightbox ck-x-compare"
-      aria-label={`Compare ${points.length}`}
-      data-lm-suppress-shortcuts="true"
+    <Dialog
+      dialog={dialog}
+      class="ck-x-compare"
+      label={`Compare ${points.length}`}
       onClose={onClose}
       onKeyDown={onKeyDown}
     >
-      <div class="ck-frame">
-        <div class="ck-line ck-head">
-          <span class="ck-line" role="group" aria-label="How to compare">
-            {MODES.map((each, index) => (
-              <Button
-                key={each}
-                class="ck-button"
-                aria-pressed={mode === each}
-                onClick={() => mode !== each && choose(each)}
-              >
-                {LABELS[index]}
-              </Button>
-            ))}
-          </span>
-          {mode === "difference" && (
-            <Button class="ck-button" aria-pressed={strong} onClick={() => setStrong(!strong)}>
-              × 8
-            </Button>
-          )}
-          <span class="ck-grow ck-name ck-muted" role="status">
-            {mode === "difference" && pixels[other]}
-            {explorer.notice}
-          </span>
-          <IconButton icon={CloseIcon} label="Close" onClick={onClose} />
-        </div>
-        <div class="ck-x-compared" style={{ "--ck-count": points.length }}>
-          {points.map((point, index) => (
-            <Button
-              key={point}
-              class={`ck-quiet ck-x-letter${isShown(index) ? "" : " ck-x-hidden"}`}
-              aria-pressed={index === at}
-              title="Marks are for it (← →); r puts it first, c leaves it out"
-              onClick={() => setActive(index)}
-            >
-              {LETTERS[index]} <MarkSigns marks={explorer.points.getMarks(point)} compared={false} />
+      <div class="ck-line ck-head">
+        <span class="ck-line" role="group" aria-label="How to compare">
+          {MODES.map((each, index) => (
+            <Button key={each} aria-pressed={mode === each} onClick={() => mode !== each && choose(each)}>
+              {LABELS[index]}
             </Button>
           ))}
-          {rows.map(([name, texts]) =>
-            texts.map((parts, index) => (
-              <p key={`${name} ${index}`} class={isShown(index) ? "" : "ck-x-hidden"}>
-                <span class="ck-muted">{name}</span> {parts.map(([text, differs]) => (differs ? <b>{text}</b> : text))}
-              </p>
-            )),
+        </span>
+        {mode === "difference" && (
+          <Button aria-pressed={strong} onClick={() => setStrong(!strong)}>
+            × 8
+          </Button>
+        )}
+        <span class="ck-grow ck-name ck-muted" role="status">
+          {mode === "difference" && pixels[other]}
+          {explorer.notice}
+        </span>
+        <IconButton icon={CloseIcon} label="Close" onClick={onClose} />
+      </div>
+      <div class="ck-x-compared" style={{ "--ck-count": points.length }}>
+        {points.map((point, index) => (
+          <Button
+            key={point}
+            class={`ck-quiet ck-x-letter${isShown(index) ? "" : " ck-x-hidden"}`}
+            aria-pressed={index === at}
+            title="Marks are for it (← →); r puts it first, c leaves it out"
+            onClick={() => setActive(index)}
+          >
+            {LETTERS[index]} <MarkSigns marks={explorer.points.getMarks(point)} compared={false} />
+          </Button>
+        ))}
+        {rows.map(([name, texts]) =>
+          texts.map((parts, index) => (
+            <p key={`${name} ${index}`} class={isShown(index) ? "" : "ck-x-hidden"}>
+              <span class="ck-muted">{name}</span> {parts.map(([text, differs]) => (differs ? <b>{text}</b> : text))}
+            </p>
+          )),
+        )}
+      </div>
+      <div class="ck-lightbox-body">
+        <div class={`ck-canvas ck-as-${mode}${strong ? " ck-strong" : ""}`} data-count={points.length}>
+          {outputs.map(
+            (output, index) =>
+              output && (
+                <Pane
+                  key={output.run.id}
+                  {...output}
+                  session={explorer}
+                  alt={formatAltText(output.item, output.run, [])}
+                  zoom={zoom}
+                  attributes={{
+                    hidden: !isShown(index),
+                    "data-active": index === at && mode === "side" ? "" : undefined,
+                    onPointerDownCapture: () => mode === "side" && setActive(index),
+                  }}
+                >
+                  {(mode === "side" || mode === "flicker") && <span class="ck-tag">{LETTERS[index]}</span>}
+                </Pane>
+              ),
           )}
-        </div>
-        <div class="ck-lightbox-body">
-          <div class={`ck-canvas ck-x-${mode}${strong ? " ck-x-strong" : ""}`} data-count={points.length}>
-            {outputs.map(
-              (output, index) =>
-                output && (
-                  <div
-                    key={output.run.id}
-                    class="ck-x-pane"
-                    hidden={!isShown(index)}
-                    data-active={index === at && mode === "side" ? "" : undefined}
-                    onPointerDown={() => mode === "side" && setActive(index)}
-                  >
-                    <Pane {...output} session={explorer} alt={formatAltText(output.item, output.run, [])} zoom={zoom} />
-                    {(mode === "side" || mode === "flicker") && <span class="ck-tag">{LETTERS[index]}</span>}
-                  </div>
-                ),
-            )}
-            {mode === "divider" && <Divider />}
-          </div>
+          {mode === "divider" && <Divider />}
         </div>
       </div>
-    </dialog>
+    </Dialog>
   );
 }
 
@@ -191,17 +190,4 @@ interface Differences {
   pixels: string[];
 }
 
-function useDifferences(explorer: Explorer, points: number[]): Differences {
-  const [found, setFound] = useState<Differences>({ rows: [], pixels: [] });
-  useEffect(() => {
-    let isCurrent = true;
-    explorer.channel.request("differ", { points }).then(
-      ({ content }) => isCurrent && setFound(content as unknown as Differences),
-      () => {}, // Then there are only the images.
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [points.join()]);
-  return found;
-}
+const NO_DIFFERENCES: Differences = { rows: [], pixels: [] };

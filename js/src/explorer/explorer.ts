@@ -218,7 +218,7 @@ export class Explorer extends Session {
 
   /** Choose a point for comparison, or no longer; the oldest gives way. */
   toggleCompared(point: number): void {
-    if (!this.compared.delete(point) && this.points.getState(point) === "completed") this.compared.add(point);
+    if (!this.compared.delete(point) && this.points.isDone(point)) this.compared.add(point);
     const [oldest] = this.compared;
     if (this.compared.size > MAX_COMPARED && oldest !== undefined) {
       this.compared.delete(oldest);
@@ -231,7 +231,7 @@ export class Explorer extends Session {
   /** Compare these points, in this order, at most four. */
   compareOnly(points: readonly number[]): void {
     const changed = [...this.compared, ...points];
-    const done = points.filter((point) => this.points.getState(point) === "completed");
+    const done = points.filter((point) => this.points.isDone(point));
     this.compared.clear();
     for (const point of done.slice(0, MAX_COMPARED)) this.compared.add(point);
     for (const point of changed) this.#notifyPoint(point);

@@ -1,10 +1,13 @@
 /** One view of an explorer: header, toolbar, grid, footer, and the lightbox. */
 
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { Button } from "../icons";
+import { IconButton } from "../buttons";
+import { CloseIcon } from "../icons";
+import { observeSize } from "../listen";
 import { Rows } from "../outputs/details";
 import type { Opened } from "../outputs/lightbox";
 import { useTopics } from "../session/hooks";
+import { claim, stopPlainKey } from "../session/shortcuts";
 import { Annotation } from "./annotation";
 import { Compare } from "./compare";
 import type { Explorer } from "./explorer";
@@ -21,8 +24,6 @@ import { Toolbar } from "./toolbar";
 
 /** Pixels of a cell from which its thumbnail is a large one. */
 const LARGE = 260;
-
-type Chosen = Extract<Action, { kind: "compare" }>;
 
 /** The explorer of a sweep, or the library of all runs. */
 export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: string }) {
@@ -59,7 +60,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
     });
   };
   const open = (point: number, how: "open" | "zoom" | "info" = "open") => {
-    if (points.getState(point) !== "completed") return;
+    if (!points.isDone(point)) return;
     setZoomed(how === "zoom");
     show(point, undefined, how === "info");
   };
@@ -77,22 +78,22 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
       }}
     />
   );
-  const actions: Partial<Record<Action["kind"], (action: Action) => void>> = {
+  const actions: Partial<Record<Action["kind"], () => void>> = {
     open: () => open(explorer.focused),
     zoom: () => open(explorer.focused, "zoom"),
     info: () => open(explorer.focused, "info"),
     keys: () => setLegend(!legend),
     note: annotate,
-    compare: (action) => setComparing(chooseCompared(explorer, action as Chosen)),
+    choose: () => setComparing(chooseCompared(explorer, false)),
+    compare: () => setComparing(chooseCompared(explorer, true)),
     search: () => focus(".ck-x-search"),
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const action = findAction(event);
     if (!action) return;
-    event.preventDefault();
-    event.stopPropagation();
+    claim(event);
     const act = actions[action.kind] ?? (() => perform(explorer, layout, list, action, anchor));
-    act(action);
+    act();
     explorer.reveal();
   };
   const close = () => {
@@ -107,7 +108,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
       ref={root}
       class={`ck-root ck-x${library ? " ck-x-days" : ""}`}
       data-lm-suppress-shortcuts="true"
-      onKeyDown={keepPlainKey}
+      onKeyDown={stopPlainKey}
     >
       <Connection explorer={explorer} />
       {explorer.loaded && (
@@ -170,11 +171,6 @@ function useLayout(explorer: Explorer, library: Library | undefined, width: numb
   }, [arrangement, about, points.count, width, depends, library?.days]);
 }
 
-/** Keep a key from the notebook, which has commands on plain keys. */
-function keepPlainKey(event: KeyboardEvent): void {
-  if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
-}
-
 /** Says why nothing can be seen or done. */
 function Connection({ explorer }: { explorer: Explorer }) {
   const { closed, busy } = explorer.channel;
@@ -209,7 +205,7 @@ function Head({ explorer, library, layout }: HeadProps) {
 }
 
 /** Choose the point with the focus for comparison, or no longer, or all that are selected; return whether to compare. */
-function chooseCompared(explorer: Explorer, { now }: Chosen): boolean {
+function chooseCompared(explorer: Explorer, now: boolean): boolean {
   const isAll = explorer.selected.size > 1;
   if (isAll) explorer.compareOnly([...explorer.selected]);
   else if (!now) explorer.toggleCompared(explorer.focused);
@@ -218,8 +214,7 @@ function chooseCompared(explorer: Explorer, { now }: Chosen): boolean {
 
 /** Fetch what is in sight, first of all, and what is around it; while the grid moves only a few pictures. */
 function look(explorer: Explorer, visible: number[], around: number[], layout: Layout, resting: boolean): void {
-  const isDone = (point: number) => explorer.points.getState(point) === "completed";
-  const wanted = [...visible, ...around].filter(isDone);
+  const wanted = [...visible, ...around].filter((point) => explorer.points.isDone(point));
   explorer.thumbs.want(new Set(wanted), layout.width * devicePixelRatio > LARGE, resting);
   if (!resting) return;
   explorer.look(visible);
@@ -255,11 +250,11 @@ function useFocusInSight(explorer: Explorer, layout: Layout, list: number[]): vo
 function useWidth(element: { current: HTMLElement | null }): number {
   const [width, setWidth] = useState(800);
   useLayoutEffect(() => {
-    if (!element.current) return;
-    const observer = new ResizeObserver(([entry]) => entry && setWidth(Math.round(entry.contentRect.width)));
-    observer.observe(element.current);
-    setWidth(element.current.clientWidth || 800);
-    return () => observer.disconnect();
+    const box = element.current;
+    if (!box) return;
+    const measure = () => setWidth(box.clientWidth || 800);
+    measure();
+    return observeSize(box, measure);
   }, [element]);
   return width;
 }
@@ -269,9 +264,7 @@ function Legend({ explorer, onClose }: { explorer: Explorer; onClose(): void }) 
     <aside class="ck-panel ck-x-legend" aria-label="Keys">
       <p class="ck-line">
         <strong class="ck-grow">Keys</strong>
-        <Button class="ck-quiet" aria-label="Close" onClick={onClose}>
-          ✕
-        </Button>
+        <IconButton icon={CloseIcon} class="ck-quiet" label="Close" onClick={onClose} />
       </p>
       <dl>
         <Rows rows={explorer.about.legend ?? []} />

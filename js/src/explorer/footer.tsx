@@ -2,11 +2,13 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useState } from "preact/hooks";
+import { Button, IconButton } from "../buttons";
 import { formatDuration } from "../format";
-import { Button, CodeIcon, GridIcon, IconButton, InputIcon, ResetIcon, ScreenIcon, SettingsIcon } from "../icons";
+import { CodeIcon, GridIcon, InputIcon, ResetIcon, ScreenIcon, SettingsIcon } from "../icons";
 import { Ask } from "./ask";
 import { STALE_WORDS, STATE_WORDS } from "./cell";
 import type { Explorer } from "./explorer";
+import type { Mark } from "./keys";
 import type { Library } from "./library";
 import { Menu } from "./menu";
 
@@ -29,6 +31,7 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
   const found = details.get(point);
   const values = explorer.describe(point, true);
   const marks = points.getMarks(point);
+  const mark = (made: Mark) => explorer.mark(made);
   const canMark = explorer.hasRun(point) && !explorer.channel.closed;
   return (
     <div class="ck-line ck-x-footer">
@@ -40,48 +43,34 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
       )}
       {selected.size > 0 && <span class="ck-muted ck-x-count">{selected.size} selected</span>}
       <span class="ck-line ck-x-marking" role="group" aria-label="Marks">
-        <Button
-          class="ck-quiet ck-x-star"
-          aria-pressed={marks.star}
-          aria-label="Star"
-          title="Star (s)"
-          disabled={!canMark}
-          onClick={() => explorer.mark({ star: true })}
-        >
+        <MarkButton label="Star" title="Star (s)" on={marks.star} {...{ canMark }} onClick={() => mark({ star: true })}>
           {marks.star ? "★" : "☆"}
-        </Button>
+        </MarkButton>
         {[1, 2, 3, 4, 5].map((rating) => (
-          <Button
+          <MarkButton
             key={rating}
-            class="ck-quiet ck-x-rate"
-            aria-pressed={marks.rating >= rating}
-            aria-label={`Rate ${rating} of 5`}
+            class="ck-x-rate"
+            label={`Rate ${rating} of 5`}
             title={`Rate ${rating} of 5 (${rating}; 0 for none)`}
-            disabled={!canMark}
-            onClick={() => explorer.mark({ rating: marks.rating === rating ? 0 : rating })}
+            on={marks.rating >= rating}
+            {...{ canMark }}
+            onClick={() => mark({ rating: marks.rating === rating ? 0 : rating })}
           >
             {marks.rating >= rating ? "●" : "○"}
-          </Button>
+          </MarkButton>
         ))}
-        <Button
-          class="ck-quiet"
-          aria-pressed={marks.rejected}
-          aria-label="Reject"
+        <MarkButton
+          label="Reject"
           title="Reject (x)"
-          disabled={!canMark}
-          onClick={() => explorer.mark({ rejected: true })}
+          on={marks.rejected}
+          {...{ canMark }}
+          onClick={() => mark({ rejected: true })}
         >
           ✕
-        </Button>
-        <Button
-          class="ck-quiet"
-          aria-label="Note and tags"
-          title="Note and tags (n)"
-          disabled={!canMark}
-          onClick={onAnnotate}
-        >
+        </MarkButton>
+        <MarkButton label="Note and tags" title="Note and tags (n)" {...{ canMark }} onClick={onAnnotate}>
           ✎
-        </Button>
+        </MarkButton>
       </span>
       {canMark && <ExportMenu explorer={explorer} />}
       {compared.size > 0 && (
@@ -133,6 +122,24 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
         onClick={() => void explorer.requestOrNotify("rerun", { points: explorer.targets })}
       />
     </div>
+  );
+}
+
+interface MarkButtonProps {
+  label: string;
+  title: string;
+  /** Whether the point has the mark; undefined for a button that only opens something. */
+  on?: boolean;
+  canMark: boolean;
+  class?: string;
+  children: ComponentChildren;
+  onClick(): void;
+}
+
+/** A button that marks a point. */
+function MarkButton({ label, on, canMark, class: extra = "", ...attributes }: MarkButtonProps) {
+  return (
+    <Button class={`ck-quiet ${extra}`} aria-label={label} aria-pressed={on} disabled={!canMark} {...attributes} />
   );
 }
 
@@ -202,7 +209,7 @@ function ExportMenu({ explorer }: { explorer: Explorer }) {
   return (
     <Menu
       label="Export"
-      shown={state || `Export ${what}`}
+      none={state || `Export ${what}`}
       options={FORMATS}
       disabled={state === "…"}
       onChoose={(format) => void save(format)}

@@ -1,7 +1,8 @@
 /** The grid: labels that stay in sight, and the cells in sight and around, however many points there are. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { Button } from "../icons";
+import { Button } from "../buttons";
+import { listen, observeSize } from "../listen";
 import { isEqual } from "../session/protocol";
 import { buildCellId, Cell } from "./cell";
 import type { Explorer } from "./explorer";
@@ -87,14 +88,14 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
       if (!next.fast || performance.now() - shownAt > FAST) show(next);
     };
     show(find());
-    const observer = new ResizeObserver(() => show(find()));
-    observer.observe(element);
-    element.addEventListener("scroll", onScroll, { passive: true });
+    const stops = [
+      observeSize(element, () => show(find())),
+      listen(element, "scroll", onScroll, { passive: true }),
+      () => clearTimeout(timer),
+    ];
     return () => {
-      clearTimeout(timer);
       moving.current = false;
-      observer.disconnect();
-      element.removeEventListener("scroll", onScroll);
+      for (const stop of stops) stop();
     };
   }, [layout]);
 

@@ -1,13 +1,24 @@
 /** The header of a sweep: how far it is, and what starts, pauses, stops and repeats it. */
 
+import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { formatClock } from "../format";
-import { Button, DownloadIcon, IconButton, PauseIcon, PlayIcon, ResetIcon, StopIcon } from "../icons";
+import { Bar } from "../bar";
+import { Button, IconButton } from "../buttons";
+import { formatClock, formatCount } from "../format";
+import { DownloadIcon, PauseIcon, PlayIcon, ResetIcon, StopIcon } from "../icons";
 import type { Explorer } from "./explorer";
 import type { Header as HeaderInfo, PointState } from "./protocol";
 
 /** Milliseconds in which a second press confirms the start of a large sweep. */
 const CONFIRM_TIME = 6000;
+
+/** States that are counted where there are any, in words. */
+const TROUBLES: [PointState, string][] = [
+  ["failed", "failed"],
+  ["cancelled", "cancelled"],
+  ["unknown", "unknown"],
+  ["invalid", "with a wrong value"],
+];
 
 type Counts = Record<PointState, number>;
 
@@ -31,16 +42,12 @@ export function SweepHeader({ explorer }: { explorer: Explorer }) {
         </span>
         <Controls explorer={explorer} counts={counts} left={left} />
       </div>
-      <div
-        class="ck-bar"
-        role="progressbar"
-        aria-label="Points that have ended"
-        aria-valuemin={0}
-        aria-valuemax={points.count}
-        aria-valuenow={ended}
-      >
-        <div style={{ transform: `scaleX(${points.count > 0 ? ended / points.count : 0})` }} />
-      </div>
+      <Bar
+        label="Points that have ended"
+        fraction={points.count > 0 ? ended / points.count : 0}
+        now={ended}
+        max={points.count}
+      />
     </div>
   );
 }
@@ -52,15 +59,11 @@ function explainWait({ paused, away, notes }: HeaderInfo, left: number): string 
 }
 
 function Summary({ counts, header, count }: { counts: Counts; header: HeaderInfo; count: number }) {
-  const format = (number: number) => number.toLocaleString("en");
   const left = counts.waiting + counts.running + counts.lost;
   const facts = [
-    `${format(counts.completed)} of ${format(count)} done`,
-    counts.failed > 0 && `${format(counts.failed)} failed`,
-    counts.cancelled > 0 && `${format(counts.cancelled)} cancelled`,
-    counts.unknown > 0 && `${format(counts.unknown)} unknown`,
-    counts.invalid > 0 && `${format(counts.invalid)} with a wrong value`,
-    left > 0 && `${format(left)} left`,
+    `${formatCount(counts.completed)} of ${formatCount(count)} done`,
+    ...TROUBLES.map(([state, words]) => counts[state] > 0 && `${formatCount(counts[state])} ${words}`),
+    left > 0 && `${formatCount(left)} left`,
     left > 0 && header.seconds !== null && `~${formatClock(header.seconds)}`,
   ];
   return <>{facts.filter(Boolean).join(" · ")}</>;
@@ -68,57 +71,55 @@ function Summary({ counts, header, count }: { counts: Counts; header: HeaderInfo
 
 function Controls({ explorer, counts, left }: { explorer: Explorer; counts: Counts; left: number }) {
   const { header, channel, points } = explorer;
+  const { running, paused, sparse } = header;
   const stale = points.countStale();
-  const send = (kind: string, body: Record<string, unknown> = {}) => void explorer.requestOrNotify(kind, body);
-  const common = { showLabel: true, class: "ck-button", disabled: channel.closed };
+  const ended = counts.failed + counts.cancelled;
+  const renderButton = (
+    isShown: boolean,
+    icon: ComponentType,
+    label: string,
+    title: string,
+    kind: string,
+    body: Record<string, unknown> = {},
+  ) =>
+    isShown && (
+      <IconButton
+        icon={icon}
+        label={label}
+        title={title}
+        showLabel
+        disabled={channel.closed}
+        onClick={() => void explorer.requestOrNotify(kind, body)}
+      />
+    );
   return (
     <span class="ck-line ck-x-controls">
-      {left > 0 && !header.running && <Start explorer={explorer} left={left} />}
-      {header.running && !header.paused && (
-        <IconButton
-          {...common}
-          icon={PauseIcon}
-          label="Pause"
-          title="Send no more points; those that run end"
-          onClick={() => send("pause")}
-        />
+      {left > 0 && !running && <Start explorer={explorer} left={left} />}
+      {renderButton(running && !paused, PauseIcon, "Pause", "Send no more points; those that run end", "pause")}
+      {renderButton(
+        running && paused !== "" && counts.running > 0,
+        PlayIcon,
+        "Continue",
+        "Send the points that are left",
+        "start",
+        { sure: true, sparse },
       )}
-      {header.running && header.paused && counts.running > 0 && (
-        <IconButton
-          {...common}
-          icon={PlayIcon}
-          label="Continue"
-          title="Send the points that are left"
-          onClick={() => send("start", { sure: true, sparse: header.sparse })}
-        />
-      )}
-      {header.running && (
-        <IconButton
-          {...common}
-          icon={StopIcon}
-          label="Stop"
-          title="Send no more points, and cancel those that run"
-          onClick={() => send("stop", { now: true })}
-        />
-      )}
+      {renderButton(running, StopIcon, "Stop", "Send no more points, and cancel those that run", "stop", { now: true })}
       {counts.completed > 0 && <Sheet explorer={explorer} />}
-      {!header.running && counts.failed + counts.cancelled > 0 && (
-        <IconButton
-          {...common}
-          icon={ResetIcon}
-          label={`Retry ${counts.failed + counts.cancelled}`}
-          title="Run the failed and cancelled points again"
-          onClick={() => send("retry")}
-        />
+      {renderButton(
+        !running && ended > 0,
+        ResetIcon,
+        `Retry ${ended}`,
+        "Run the failed and cancelled points again",
+        "retry",
       )}
-      {!header.running && stale > 0 && (
-        <IconButton
-          {...common}
-          icon={ResetIcon}
-          label={`Renew ${stale}`}
-          title="Run the points again whose model files are others of the same name now"
-          onClick={() => send("retry", { stale: true })}
-        />
+      {renderButton(
+        !running && stale > 0,
+        ResetIcon,
+        `Renew ${stale}`,
+        "Run the points again whose model files were replaced",
+        "retry",
+        { stale: true },
       )}
     </span>
   );
@@ -139,7 +140,7 @@ function Start({ explorer, left }: { explorer: Explorer; left: number }) {
     void explorer.requestOrNotify("start", { sure: true, sparse });
   };
   const time = header.seconds === null ? "" : ` · ~${formatClock(header.seconds)}`;
-  const points = `${left.toLocaleString("en")} ${left === 1 ? "point" : "points"}`;
+  const points = `${formatCount(left)} ${left === 1 ? "point" : "points"}`;
   return (
     <>
       <Button class="ck-run" disabled={channel.closed} onClick={() => start(false)}>
@@ -147,7 +148,6 @@ function Start({ explorer, left }: { explorer: Explorer; left: number }) {
       </Button>
       {left > 3 && (
         <Button
-          class="ck-button"
           disabled={channel.closed}
           title="Start with every second value of each axis, and fill in the values between them later"
           onClick={() => start(true)}
@@ -172,7 +172,6 @@ function Sheet({ explorer }: { explorer: Explorer }) {
     <IconButton
       icon={DownloadIcon}
       showLabel
-      class="ck-button"
       label={making ? "…" : "Sheet"}
       title="Save a contact sheet: one image of all points"
       disabled={making || explorer.channel.closed}

@@ -7,12 +7,8 @@ export type Action =
   | { kind: "edge"; toEnd: boolean; whole: boolean; extend: boolean }
   | { kind: "page"; by: number; extend: boolean }
   | { kind: "mark"; mark: Mark; advance: boolean }
-  | { kind: "size"; up: boolean }
-  | { kind: "value"; by: number }
   | { kind: "remove"; place: "rows" | "columns" }
-  | { kind: "compare"; now: boolean }
-  | { kind: "open" | "zoom" | "undo" | "info" | "keys" | "transpose" | "all" | "clear" | "select" }
-  | { kind: "note" | "search" | "stack" };
+  | { kind: "all" | SimpleKind };
 
 export type Mark = { star: true } | { rejected: true } | { rating: number };
 
@@ -25,27 +21,29 @@ const ARROWS: Record<string, [number, number]> = {
   ArrowDown: [1, 0],
 };
 
-const SIMPLE: Record<string, Action> = {
-  Enter: { kind: "open" },
-  z: { kind: "zoom" },
-  u: { kind: "undo" },
-  c: { kind: "compare", now: false },
-  C: { kind: "compare", now: true },
-  i: { kind: "info" },
-  t: { kind: "transpose" },
-  n: { kind: "note" },
-  "/": { kind: "search" },
-  g: { kind: "stack" },
-  "?": { kind: "keys" },
-  " ": { kind: "select" },
-  Escape: { kind: "clear" },
-  "+": { kind: "size", up: true },
-  "=": { kind: "size", up: true },
-  "-": { kind: "size", up: false },
-  "−": { kind: "size", up: false },
-  "[": { kind: "value", by: -1 },
-  "]": { kind: "value", by: 1 },
-};
+const SIMPLE = {
+  Enter: "open",
+  z: "zoom",
+  u: "undo",
+  c: "choose",
+  C: "compare",
+  i: "info",
+  t: "transpose",
+  n: "note",
+  "/": "search",
+  g: "stack",
+  "?": "keys",
+  " ": "select",
+  Escape: "clear",
+  "+": "larger",
+  "=": "larger",
+  "-": "smaller",
+  "−": "smaller",
+  "[": "previous",
+  "]": "next",
+} as const;
+
+type SimpleKind = (typeof SIMPLE)[keyof typeof SIMPLE];
 
 /** Return what a key does; undefined if it has no meaning here. */
 export function findAction(event: KeyEvent): Action | undefined {
@@ -56,7 +54,10 @@ export function findAction(event: KeyEvent): Action | undefined {
   if (event.ctrlKey || event.metaKey) return key === "a" ? { kind: "all" } : undefined;
   if (key === "Delete") return { kind: "remove", place: shiftKey ? "columns" : "rows" };
   const mark = findMark(event);
-  return mark ? { kind: "mark", mark, advance: shiftKey } : (SIMPLE[key] ?? SIMPLE[key.toLowerCase()]);
+  if (mark) return { kind: "mark", mark, advance: shiftKey };
+  const kinds: Partial<Record<string, SimpleKind>> = SIMPLE;
+  const kind = kinds[key] ?? kinds[key.toLowerCase()];
+  return kind && { kind };
 }
 
 function findMove({ key, shiftKey: extend, ctrlKey, metaKey }: KeyEvent): Action | undefined {
@@ -70,7 +71,7 @@ function findMove({ key, shiftKey: extend, ctrlKey, metaKey }: KeyEvent): Action
 }
 
 /** Return the mark of a key. With Shift a digit is known by its place, since it types another sign. */
-export function findMark({ key, code, shiftKey }: KeyEvent): Mark | undefined {
+function findMark({ key, code, shiftKey }: KeyEvent): Mark | undefined {
   const digit = /^[0-5]$/.test(key) ? key : shiftKey ? /^Digit([0-5])$/.exec(code)?.[1] : undefined;
   if (digit !== undefined) return { rating: Number(digit) };
   if (key.toLowerCase() === "s") return { star: true };

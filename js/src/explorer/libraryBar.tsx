@@ -1,6 +1,7 @@
 /** The head of the library: what is looked for, and how many runs were found. */
 
-import { Button } from "../icons";
+import { Button } from "../buttons";
+import { formatCount } from "../format";
 import type { Library } from "./library";
 import { Menu } from "./menu";
 import { SizeSlider } from "./toolbar";
@@ -10,7 +11,7 @@ export function LibraryBar({ library, size }: { library: Library; size: number }
   const { query, count, points } = library;
   const { text, filters, stacked } = query;
   const isFiltered = text !== "" || Object.values(filters).some(Boolean);
-  const total = points.count.toLocaleString("en");
+  const total = formatCount(points.count);
   const problem = library.problem || library.notice;
   return (
     <div class="ck-x-header">
@@ -30,7 +31,7 @@ export function LibraryBar({ library, size }: { library: Library; size: number }
           }}
         />
         <span class="ck-name ck-grow" role="status">
-          {count >= 0 && <>{isFiltered ? `${count.toLocaleString("en")} of ${total} runs` : `${total} runs`}</>}
+          {count >= 0 && <>{isFiltered ? `${formatCount(count)} of ${total} runs` : `${total} runs`}</>}
           {problem && <span class="ck-error"> · {problem}</span>}
         </span>
       </div>
@@ -39,6 +40,7 @@ export function LibraryBar({ library, size }: { library: Library; size: number }
           <Menu
             key={name}
             label={label}
+            none={label}
             value={filters[name] ?? ""}
             options={options}
             onChoose={(value) => library.find({ filters: { ...filters, [name]: value } })}

@@ -1,9 +1,10 @@
 /** A menu: a list of choices under a name. */
 
-export interface MenuProps {
+interface MenuProps {
   label: string;
-  /** What it shows before a choice; the label if it is not given. */
-  shown?: string;
+  title?: string;
+  /** The words of no choice; without them there always is one. */
+  none?: string;
   /** The choice, where it is kept. */
   value?: string;
   /** Pairs of value and words. */
@@ -12,20 +13,23 @@ export interface MenuProps {
   onChoose(value: string): void;
 }
 
-/** The menu. One whose choice is kept can be set back to nothing. */
-export function Menu({ label, shown = label, value, options, disabled = false, onChoose }: MenuProps) {
+/** The menu. One whose choice is kept can be set back to no choice. */
+export function Menu({ label, title, none, value, options, disabled = false, onChoose }: MenuProps) {
   const isKept = value !== undefined;
   return (
     <select
       class={`ck-input ck-select ck-x-small${value ? " ck-x-chosen" : ""}`}
       aria-label={label}
+      title={title}
       value={value ?? ""}
       disabled={disabled}
       onChange={({ currentTarget }) => onChoose(currentTarget.value)}
     >
-      <option value="" disabled={!isKept} hidden={!isKept}>
-        {shown}
-      </option>
+      {none && (
+        <option value="" disabled={!isKept} hidden={!isKept}>
+          {none}
+        </option>
+      )}
       {options.map(([each, words]) => (
         <option key={each} value={each}>
           {words}

@@ -1,5 +1,6 @@
 /** Does what a key says in an explorer: moves the focus, marks, selects, arranges. */
 
+import { clamp } from "../number";
 import { isFlat, transpose } from "./arrangement";
 import type { Explorer } from "./explorer";
 import { listBetween } from "./grid";
@@ -21,7 +22,7 @@ export function perform(
     explorer.focus(point);
     if (extend) explorer.select(listBetween(layout, anchor.current, point));
   };
-  const goBy = (by: number) => list[Math.min(Math.max(list.indexOf(explorer.focused) + by, 0), list.length - 1)];
+  const goBy = (by: number) => list[clamp(list.indexOf(explorer.focused) + by, 0, list.length - 1)];
   const [row, column] = layout.find(explorer.focused) ?? [0, 0];
   switch (action.kind) {
     case "move":
@@ -55,14 +56,16 @@ export function perform(
     case "transpose":
       if (layout.headHeight > 0 && !isFlat(arrangement, explorer.about.axes)) explorer.arrange(transpose(arrangement));
       break;
-    case "size":
-      explorer.arrange({ size: stepSize(layout.width, action.up) });
+    case "larger":
+    case "smaller":
+      explorer.arrange({ size: stepSize(layout.width, action.kind === "larger") });
       break;
     case "remove":
       removeValue(explorer, layout, action.place, explorer.focused);
       break;
-    case "value":
-      stepSlider(explorer, action.by);
+    case "previous":
+    case "next":
+      stepSlider(explorer, action.kind === "next" ? 1 : -1);
       break;
   }
 }
@@ -86,7 +89,7 @@ function findNeighbour(
 /** Return the row a screen above or below. */
 function stepRows(layout: Layout, row: number, by: number): number {
   const page = Math.max(1, Math.floor((innerHeight * 0.6) / layout.height));
-  return Math.min(Math.max(row + by * page, 0), layout.rows.count - 1);
+  return clamp(row + by * page, 0, layout.rows.count - 1);
 }
 
 function findEdge(layout: Layout, list: number[], row: number, toEnd: boolean, whole: boolean): number | undefined {
@@ -112,5 +115,5 @@ function stepSlider(explorer: Explorer, by: number): void {
   if (!first) return;
   const [axis, value] = first;
   const last = (explorer.about.axes[Number(axis)]?.labels.length ?? 1) - 1;
-  explorer.arrange({ at: { ...explorer.arrangement.at, [axis]: Math.min(Math.max(value + by, 0), last) } });
+  explorer.arrange({ at: { ...explorer.arrangement.at, [axis]: clamp(value + by, 0, last) } });
 }

@@ -67,7 +67,7 @@ export async function showPoint(
   explorer.focus(point);
   explorer.shown = list
     .slice(Math.max(0, index - REACH), index + REACH + 1)
-    .filter((each) => explorer.points.getState(each) === "completed");
+    .filter((each) => explorer.points.isDone(each));
   await explorer.details.load(explorer.shown);
   const run = explorer.details.get(point);
   const item = run?.items && findMainItem({ ...run, items: run.items } as never);

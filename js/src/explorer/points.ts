@@ -25,6 +25,10 @@ export class Points {
     return STATES[(this.#states[point] ?? 0) & STATE_BITS] ?? "waiting";
   }
 
+  isDone(point: number): boolean {
+    return this.getState(point) === "completed";
+  }
+
   /** Return whether a point was made with another model file of the same name. */
   isStale(point: number): boolean {
     return ((this.#states[point] ?? 0) & STALE) > 0;

@@ -1,9 +1,10 @@
 /** The toolbar: which axis is where, sliders for the others, filter, order and size. */
 
 import { useState } from "preact/hooks";
-import { Button, IconButton, SwapIcon } from "../icons";
+import { Slider } from "../bar";
+import { Button, IconButton } from "../buttons";
+import { SwapIcon } from "../icons";
 import {
-  type Arrangement,
   type Filter,
   findFreeAxes,
   isFlat,
@@ -17,17 +18,22 @@ import {
 } from "./arrangement";
 import type { Explorer } from "./explorer";
 import { formatLabel, type Layout } from "./layout";
+import { Menu } from "./menu";
 
-const FILTERS: Record<Filter, string> = {
-  all: "All points",
-  done: "Done",
-  picked: "★ Picked",
-  rated: "Rated",
-  unrated: "Not yet judged",
-  rejected: "Rejected",
-  failed: "Failed",
-  left: "Left",
-};
+const FILTERS: readonly [Filter, string][] = [
+  ["all", "All points"],
+  ["done", "Done"],
+  ["picked", "★ Picked"],
+  ["rated", "Rated"],
+  ["unrated", "Not yet judged"],
+  ["rejected", "Rejected"],
+  ["failed", "Failed"],
+  ["left", "Left"],
+];
+const ORDERS: readonly [Order, string][] = [
+  ["axes", "By values"],
+  ["rating", "Best first"],
+];
 const PLACES: Record<Place, [string, string]> = {
   columns: ["Columns", "Inner columns"],
   rows: ["Rows", "Inner rows"],
@@ -71,27 +77,18 @@ export function Toolbar({ explorer, layout }: { explorer: Explorer; layout: Layo
             List
           </Button>
         )}
-        <select
-          class="ck-input ck-select ck-x-small"
-          aria-label="Filter"
+        <Menu
+          label="Filter"
           value={arrangement.filter}
-          onChange={(event) => explorer.arrange({ filter: event.currentTarget.value as Filter })}
-        >
-          {Object.entries(FILTERS).map(([value, label]) => (
-            <option key={value} value={value}>
-              {label}
-            </option>
-          ))}
-        </select>
-        <select
-          class="ck-input ck-select ck-x-small"
-          aria-label="Order"
+          options={FILTERS}
+          onChoose={(filter) => explorer.arrange({ filter: filter as Filter })}
+        />
+        <Menu
+          label="Order"
           value={arrangement.order}
-          onChange={(event) => explorer.arrange({ order: event.currentTarget.value as Order })}
-        >
-          <option value="axes">By values</option>
-          <option value="rating">Best first</option>
-        </select>
+          options={ORDERS}
+          onChoose={(order) => explorer.arrange({ order: order as Order })}
+        />
         <SizeSlider explorer={explorer} size={layout.width} />
       </span>
     </div>
@@ -101,17 +98,17 @@ export function Toolbar({ explorer, layout }: { explorer: Explorer; layout: Layo
 /** The slider of the size of the cells, in pixels; a double click lets them fit. */
 export function SizeSlider({ explorer, size }: { explorer: Explorer; size: number }) {
   return (
-    <input
-      type="range"
-      class="ck-slider ck-x-size"
-      aria-label="Size of the cells"
-      title="Size of the cells (+ −)"
+    <Slider
       min={MIN_SIZE}
       max={MAX_SIZE}
       value={size}
-      style={{ "--ck-at": `${(100 * (size - MIN_SIZE)) / (MAX_SIZE - MIN_SIZE)}%` }}
-      onInput={(event) => explorer.arrange({ size: event.currentTarget.valueAsNumber })}
-      onDblClick={() => explorer.arrange({ size: 0 })}
+      attributes={{
+        class: "ck-slider ck-x-size",
+        "aria-label": "Size of the cells",
+        title: "Size of the cells (+ −)",
+        onDblClick: () => explorer.arrange({ size: 0 }),
+      }}
+      onInput={(wanted) => explorer.arrange({ size: wanted })}
     />
   );
 }
@@ -173,19 +170,13 @@ function AxisMenu({ explorer, label, axis, onChoose }: AxisMenuProps) {
       }}
     >
       {!isEmpty && <span class="ck-muted">{label}</span>}
-      <select
-        class="ck-input ck-select"
-        aria-label={label}
-        value={axis ?? ""}
-        onChange={({ currentTarget }) => onChoose(currentTarget.value === "" ? null : Number(currentTarget.value))}
-      >
-        <option value="">{isEmpty ? "+" : "none"}</option>
-        {findFreeAxes(about.axes).map((index) => (
-          <option key={index} value={index}>
-            {about.axes[index]?.names.join(", ")}
-          </option>
-        ))}
-      </select>
+      <Menu
+        label={label}
+        none={isEmpty ? "+" : "none"}
+        value={`${axis ?? ""}`}
+        options={findFreeAxes(about.axes).map((index) => [`${index}`, about.axes[index]?.names.join(", ") ?? ""])}
+        onChoose={(chosen) => onChoose(chosen === "" ? null : Number(chosen))}
+      />
     </span>
   );
 }
@@ -199,25 +190,17 @@ function AxisSlider({ explorer, axis, value }: { explorer: Explorer; axis: numbe
   const name = info.names.join(", ");
   const label = formatLabel(info.labels[value], info.names);
   return (
-    <label class="ck-x-axis ck-x-slider" title={`${name}: ${label} ([ ])`}>
+    <span class="ck-x-axis" title={`${name}: ${label} ([ ])`}>
       <span class="ck-muted ck-name">{name}</span>
-      <input
-        type="range"
-        class="ck-slider"
-        aria-label={name}
-        aria-valuetext={label}
+      <Slider
         min={0}
         max={last}
         value={value}
-        style={{ "--ck-at": `${(100 * value) / last}%` }}
-        onInput={(event) =>
-          explorer.arrange({
-            at: { ...arrangement.at, [axis]: event.currentTarget.valueAsNumber },
-          } as Partial<Arrangement>)
-        }
+        attributes={{ "aria-label": name, "aria-valuetext": label }}
+        onInput={(chosen) => explorer.arrange({ at: { ...arrangement.at, [axis]: chosen } })}
       />
       <span class="ck-name ck-x-value">{label}</span>
-    </label>
+    </span>
   );
 }
 
@@ -232,24 +215,15 @@ function AddValues({ explorer }: { explorer: Explorer }) {
     if (await explorer.requestOrNotify("edit", { axis, add: input.value })) setAxis(null);
   };
   return (
-    <span class="ck-x-axis">
-      <select
-        class="ck-input ck-select ck-x-add"
-        aria-label="Add values to an axis"
+    <span class="ck-x-axis ck-x-add">
+      <Menu
+        label="Add values to an axis"
         title="Add values to an axis"
-        value=""
+        none={name ? `Add to ${name}` : "Add values"}
+        options={axes.map(({ index, names }) => [`${index}`, names[0] ?? ""])}
         disabled={explorer.channel.closed}
-        onChange={({ currentTarget }) => setAxis(Number(currentTarget.value))}
-      >
-        <option value="" disabled hidden>
-          {name ? `Add to ${name}` : "Add values"}
-        </option>
-        {axes.map(({ index, names }) => (
-          <option key={index} value={index}>
-            {names[0]}
-          </option>
-        ))}
-      </select>
+        onChoose={(chosen) => setAxis(Number(chosen))}
+      />
       {axis !== null && (
         <input
           ref={(element) => element?.focus()}

@@ -2,11 +2,12 @@
 
 import type { ComponentType } from "preact";
 import { useLayoutEffect, useState } from "preact/hooks";
+import { Button, IconButton } from "../buttons";
 import { Combobox } from "../controls/combobox";
 import { createNumberStepper, NumberInput } from "../controls/numeric";
 import { Switch } from "../controls/toggle";
 import { getFileName } from "../format";
-import { Button, CloseIcon, IconButton, ListIcon, UpIcon } from "../icons";
+import { CloseIcon, ListIcon, UpIcon } from "../icons";
 import type { Field } from "../session/protocol";
 import type { Session } from "../session/session";
 import { isSameFile, type Row, STACK } from "./stack";

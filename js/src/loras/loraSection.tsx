@@ -1,8 +1,8 @@
 /** The section of a form for its stack of LoRAs. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Button } from "../buttons";
 import { ErrorLine } from "../controls/control";
-import { Button } from "../icons";
 import type { Session } from "../session/session";
 import { type LoraNames, LoraRow, NameInput } from "./loraRow";
 import { getRows, moveRow, type Row, STACK } from "./stack";
@@ -77,7 +77,7 @@ export function LoraSection({ session, uid }: { session: Session; uid: string })
       {field.problem && !error && <p class="ck-note">{field.problem}</p>}
       <ErrorLine id={id} error={error} />
       <div>
-        <Button class="ck-button" id={id} onClick={() => setAdding(true)}>
+        <Button id={id} onClick={() => setAdding(true)}>
           Add a LoRA
         </Button>
       </div>

@@ -1,7 +1,7 @@
 /** The trigger words of a LoRA, which its file names: a click puts one into the prompt. */
 
 import { useEffect, useState } from "preact/hooks";
-import { Button } from "../icons";
+import { Button } from "../buttons";
 import type { Field } from "../session/protocol";
 import type { Session } from "../session/session";
 import { addWord, getText, hasWord } from "./stack";

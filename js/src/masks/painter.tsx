@@ -1,8 +1,9 @@
 /** Paints the mask of an image input: with a mouse, a pen, fingers or keys. */
 
-import type { JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { Button } from "../icons";
+import { Button } from "../buttons";
+import { Dialog } from "../dialog";
+import { listen, observeSize } from "../listen";
 import { useMedia } from "../session/hooks";
 import type { Session } from "../session/session";
 import { Board } from "./board";
@@ -41,12 +42,6 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
   const { url, width = 0, height = 0 } = view;
 
   useLayoutEffect(() => {
-    const element = dialog.current;
-    element?.showModal?.();
-    // Closing returns the focus to where it was before.
-    return () => element?.close?.();
-  }, []);
-  useLayoutEffect(() => {
     const element = stage.current;
     if (!element || !url || !width || !height) return;
     const strokes = session.masks.get(name, value, width, height);
@@ -54,14 +49,13 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
     const made = new Board(element, strokes, () => render({}));
     board.current = made;
     element.focus();
-    const onWheel = (event: WheelEvent) => made.handleWheel(event);
-    element.addEventListener("wheel", onWheel, { passive: false });
-    const observer = new ResizeObserver(() => made.render());
-    observer.observe(element);
+    const stops = [
+      listen(element, "wheel", (event: WheelEvent) => made.handleWheel(event), { passive: false }),
+      observeSize(element, () => made.render()),
+    ];
     render({});
     return () => {
-      element.removeEventListener("wheel", onWheel);
-      observer.disconnect();
+      for (const stop of stops) stop();
       made.destroy();
       board.current = null;
     };
@@ -109,8 +103,6 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
     return true;
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    // No key may reach the notebook behind the painter.
-    event.stopPropagation();
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     // With AltGr or Option some keyboards write [ and ].
     const isCommand = event.metaKey || (event.ctrlKey && !event.altKey);
@@ -132,12 +124,10 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
   const strokes = current?.strokes;
   const largest = Math.max(width, height);
   return (
-    <dialog
-      ref={dialog}
-      tabIndex={-1}
-      class="ck-lightbox ck-painter"
-      aria-label={`Mask of ${label}`}
-      data-lm-suppress-shortcuts="true"
+    <Dialog
+      dialog={dialog}
+      class="ck-painter"
+      label={`Mask of ${label}`}
       onCancel={(event) => {
         event.preventDefault();
         close();
@@ -145,73 +135,65 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
       onKeyDown={onKeyDown}
       onKeyUp={onKeyUp}
     >
-      <div class="ck-frame">
-        <div class="ck-line ck-head" role="toolbar" aria-label="Mask">
-          {current && strokes && (
-            <>
-              <Tool aria-pressed={current.erase} onClick={toggleErase}>
-                Erase
-              </Tool>
-              <label class="ck-line">
-                <span class="ck-muted">Size</span>
-                <input
-                  type="range"
-                  value={toSlider(current.size, largest)}
-                  aria-valuetext={`${current.size} px`}
-                  onInput={(event) => {
-                    const at = Number(event.currentTarget.value) / 100;
-                    update((each) => each.setSize(largest ** at))();
-                  }}
-                />
-                <span class="ck-muted ck-painter-size">{current.size} px</span>
-              </label>
-              <Tool onClick={keys.i}>Invert</Tool>
-              <Tool disabled={!strokes.steps.length} onClick={update((each) => each.undo(false))}>
-                Undo
-              </Tool>
-              <Tool disabled={!strokes.undone.length} onClick={update((each) => each.undo(true))}>
-                Redo
-              </Tool>
-              <Tool onClick={update((each) => each.toggle("clear"))}>Clear</Tool>
-              <Tool onClick={keys[0]}>Fit</Tool>
-            </>
-          )}
-          <span class={`ck-grow ${view.error ? "ck-error" : "ck-muted"}`} role="status">
-            {view.error ??
-              (current ? current.isDown && `${current.erase ? "Erasing" : "Painting"} with the keys` : "Loading…")}
-          </span>
-          <Button class="ck-button ck-primary" onClick={close}>
-            Done
-          </Button>
-        </div>
-        <div
-          ref={stage}
-          class="ck-painter-stage"
-          role="application"
-          aria-label={`Image to paint on. ${HELP}`}
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: the keys paint here
-          tabIndex={0}
-          onPointerDown={(event) => {
-            space.current.used = true;
-            current?.handlePointerDown(event, space.current.down);
-          }}
-          onPointerMove={(event) => current?.handlePointerMove(event)}
-          onPointerUp={(event) => current?.handlePointerUp(event)}
-          onPointerCancel={(event) => current?.handlePointerUp(event)}
-          onContextMenu={(event) => event.preventDefault()}
-        >
-          <img src={url} alt="" draggable={false} />
-          <canvas />
-          <div class="ck-painter-ring" />
-        </div>
-        <p class="ck-muted ck-painter-help">{HELP}</p>
+      <div class="ck-line ck-head" role="toolbar" aria-label="Mask">
+        {current && strokes && (
+          <>
+            <Button aria-pressed={current.erase} onClick={toggleErase}>
+              Erase
+            </Button>
+            <label class="ck-line">
+              <span class="ck-muted">Size</span>
+              <input
+                type="range"
+                value={toSlider(current.size, largest)}
+                aria-valuetext={`${current.size} px`}
+                onInput={(event) => {
+                  const at = Number(event.currentTarget.value) / 100;
+                  update((each) => each.setSize(largest ** at))();
+                }}
+              />
+              <span class="ck-muted ck-painter-size">{current.size} px</span>
+            </label>
+            <Button onClick={keys.i}>Invert</Button>
+            <Button disabled={!strokes.steps.length} onClick={update((each) => each.undo(false))}>
+              Undo
+            </Button>
+            <Button disabled={!strokes.undone.length} onClick={update((each) => each.undo(true))}>
+              Redo
+            </Button>
+            <Button onClick={update((each) => each.toggle("clear"))}>Clear</Button>
+            <Button onClick={keys[0]}>Fit</Button>
+          </>
+        )}
+        <span class={`ck-grow ${view.error ? "ck-error" : "ck-muted"}`} role="status">
+          {view.error ??
+            (current ? current.isDown && `${current.erase ? "Erasing" : "Painting"} with the keys` : "Loading…")}
+        </span>
+        <Button onClick={close}>Done</Button>
       </div>
-    </dialog>
+      <div
+        ref={stage}
+        class="ck-painter-stage"
+        role="application"
+        aria-label={`Image to paint on. ${HELP}`}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: the keys paint here
+        tabIndex={0}
+        onPointerDown={(event) => {
+          space.current.used = true;
+          current?.handlePointerDown(event, space.current.down);
+        }}
+        onPointerMove={(event) => current?.handlePointerMove(event)}
+        onPointerUp={(event) => current?.handlePointerUp(event)}
+        onPointerCancel={(event) => current?.handlePointerUp(event)}
+        onContextMenu={(event) => event.preventDefault()}
+      >
+        <img src={url} alt="" draggable={false} />
+        <canvas />
+        <div class="ck-painter-ring" />
+      </div>
+      <p class="ck-muted ck-painter-help">{HELP}</p>
+    </Dialog>
   );
-}
-
-function Tool(attributes: JSX.IntrinsicElements["button"]) {
-  return <Button class="ck-button" {...attributes} />;
 }
 
 /** Return where the slider stands for a size: small sizes have as much room as large ones. */

@@ -1,8 +1,10 @@
 /** The buttons of an output: reuse its values, use it as input, copy its code, show its details, download it. */
 
+import type { ComponentType } from "preact";
 import { useState } from "preact/hooks";
+import { DoneButton, IconButton } from "../buttons";
 import { copyText } from "../clipboard";
-import { CheckIcon, CodeIcon, FrameIcon, IconButton, InfoIcon, InputIcon, LastIcon, SettingsIcon } from "../icons";
+import { CheckIcon, CodeIcon, FrameIcon, InfoIcon, InputIcon, LastIcon, SettingsIcon } from "../icons";
 import { findMediaFields } from "../session/outputDrag";
 import type { Field, Item, Run } from "../session/protocol";
 import type { Session } from "../session/session";
@@ -32,8 +34,6 @@ export interface ActionsProps {
 export function Actions(props: ActionsProps) {
   const { session, run, item, showLabels = false, infoOpen, onInfo, onFormChange } = props;
   const hasForm = session.get("view") === "form";
-  const buttonClass = showLabels ? "ck-button" : "ck-button ck-square";
-  const button = { class: buttonClass, showLabel: showLabels };
   const request = async (kind: string, body: Record<string, unknown>) => {
     if (await session.requestOrNotify(kind, { run: run.id, ...body })) onFormChange?.();
   };
@@ -46,17 +46,34 @@ export function Actions(props: ActionsProps) {
           icon={SettingsIcon}
           label="Reuse values"
           title="Load the values and seeds of this run into the form"
+          showLabel={showLabels}
           onClick={() => request("apply", {})}
-          {...button}
         />
       )}
       {inputs.length > 0 && (
-        <UseAsInput fields={inputs} button={button} onUse={(_, name) => request("use", { key: item?.key, name })} />
+        <UseAsInput
+          fields={inputs}
+          icon={InputIcon}
+          label="Use as input"
+          title={`Use as ${inputs[0]?.name}`}
+          showLabel={showLabels}
+          onUse={(_, name) => request("use", { key: item?.key, name })}
+        />
       )}
-      {hasForm && item?.kind === "video" && showLabels && (
-        <UseFrame session={session} run={run} item={item} button={button} />
+      {hasForm && item?.kind === "video" && showLabels && <UseFrame session={session} run={run} item={item} />}
+      {hasForm && (
+        <DoneButton
+          icon={CodeIcon}
+          label="Copy as code"
+          done="Copied"
+          title="Copy a cell that repeats this run"
+          showLabel={showLabels}
+          action={async (near) => {
+            const answer = await session.requestOrNotify("code", { run: run.id });
+            return answer !== undefined && copyText(String(answer.code), near);
+          }}
+        />
       )}
-      {hasForm && <CopyCode session={session} run={run} button={button} />}
       {item && (
         <>
           <IconButton
@@ -64,41 +81,32 @@ export function Actions(props: ActionsProps) {
             label="Details"
             title="How this output was made (i)"
             aria-pressed={infoOpen}
+            showLabel={showLabels}
             onClick={onInfo}
-            {...button}
           />
-          <Download session={session} run={run} item={item} class={buttonClass} label={showLabels ? "Download" : ""} />
+          <Download session={session} run={run} item={item}>
+            {showLabels && "Download"}
+          </Download>
         </>
       )}
     </>
   );
 }
 
-interface ButtonProps {
-  class: string;
-  showLabel: boolean;
-}
-
 interface UseAsInputProps {
   fields: readonly Field[];
-  label?: string;
-  icon?: typeof InputIcon;
-  button: ButtonProps;
+  icon: ComponentType;
+  label: string;
+  title: string;
+  showLabel: boolean;
   onUse(near: HTMLElement, name: string | undefined): void;
 }
 
 /** A button that uses the output as input of a field; with several fields a select asks for one. */
-function UseAsInput({ fields, label = "Use as input", icon = InputIcon, button, onUse }: UseAsInputProps) {
-  const first = fields[0]?.name;
+function UseAsInput({ fields, label, onUse, ...button }: UseAsInputProps) {
   return (
     <span class="ck-use">
-      <IconButton
-        icon={icon}
-        label={label}
-        title={label === "Use as input" ? `Use as ${first}` : `${label} as ${first}`}
-        onClick={({ currentTarget }) => onUse(currentTarget, first)}
-        {...button}
-      />
+      <IconButton label={label} onClick={({ currentTarget }) => onUse(currentTarget, fields[0]?.name)} {...button} />
       {fields.length > 1 && (
         // Transparent, over the button: a click on it opens the native list.
         <select aria-label={label} value="" onChange={({ currentTarget }) => onUse(currentTarget, currentTarget.value)}>
@@ -116,11 +124,10 @@ interface UseFrameProps {
   session: Session;
   run: Run;
   item: Item;
-  button: ButtonProps;
 }
 
 /** Buttons of the lightbox that use a frame of its video as input of a field: the one that it shows, or the last. */
-function UseFrame({ session, run, item, button }: UseFrameProps) {
+function UseFrame({ session, run, item }: UseFrameProps) {
   const [used, setUsed] = useState("");
   const fields = session.get("fields").filter(({ kind }) => kind === "image");
   if (!fields.length) return null;
@@ -143,12 +150,13 @@ function UseFrame({ session, run, item, button }: UseFrameProps) {
   const useLast = async (_: HTMLElement, name: string | undefined) => {
     if (await session.requestOrNotify("frame", { ...body, name })) setUsed(LAST);
   };
-  const render = (label: string, icon: typeof FrameIcon, onUse: UseAsInputProps["onUse"]) => (
+  const render = (label: string, icon: ComponentType, onUse: UseAsInputProps["onUse"]) => (
     <UseAsInput
       fields={fields}
       label={used === label ? "Frame used" : label}
       icon={used === label ? CheckIcon : icon}
-      button={button}
+      title={`${label} as ${fields[0]?.name}`}
+      showLabel
       onUse={onUse}
     />
   );
@@ -168,22 +176,4 @@ async function readFrame(video: HTMLVideoElement): Promise<File | undefined> {
   canvas.getContext("2d")?.drawImage(video, 0, 0);
   const blob = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve));
   return blob ? new File([blob], `frame at ${video.currentTime.toFixed(2)} s.png`, { type: "image/png" }) : undefined;
-}
-
-/** A button that copies a Python cell, written by the kernel, that repeats the run. */
-function CopyCode({ session, run, button }: { session: Session; run: Run; button: ButtonProps }) {
-  const [copied, setCopied] = useState(false);
-  const copy = async (near: HTMLElement) => {
-    const answer = await session.requestOrNotify("code", { run: run.id });
-    if (answer) setCopied(await copyText(String(answer.code), near));
-  };
-  return (
-    <IconButton
-      icon={copied ? CheckIcon : CodeIcon}
-      label={copied ? "Copied" : "Copy as code"}
-      title="Copy a cell that repeats this run"
-      onClick={(event) => copy(event.currentTarget)}
-      {...button}
-    />
-  );
 }

@@ -1,8 +1,10 @@
 /** Shows all runs of a batch in one line of constant height; the list of those that wait opens on request. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Bar } from "../bar";
+import { Button, IconButton } from "../buttons";
 import { formatClock } from "../format";
-import { CloseIcon, IconButton, ListIcon, PauseIcon, PlayIcon } from "../icons";
+import { CloseIcon, ListIcon, PauseIcon, PlayIcon, UpIcon } from "../icons";
 import { clamp } from "../number";
 import type { Batch, Progress, Status } from "../session/protocol";
 import type { Session } from "../session/session";
@@ -18,7 +20,6 @@ export function BatchLine({ session }: { session: Session }) {
   if (!isBatch || closed) return session.get("view") === "form" ? <div class="ck-batch" /> : null;
   const progress = session.get("progress");
   const running = session.active ? clamp(progress.fraction ?? 0, 0, 1) : 0;
-  const pause = (resume: boolean) => session.requestOrNotify("pause", { resume });
 
   return (
     <>
@@ -27,44 +28,37 @@ export function BatchLine({ session }: { session: Session }) {
           <span class="ck-name ck-grow">
             {formatBatch({ done, total, paused, pausing, seconds }, waiting.length, session.get("status"), progress)}
           </span>
-          {paused > 0 && !pausing ? (
-            <IconButton icon={PlayIcon} class="ck-batch-button" label="Resume" showLabel onClick={() => pause(true)} />
-          ) : (
-            <IconButton
-              icon={PauseIcon}
-              class="ck-batch-button"
-              label="Pause after this one"
-              showLabel
-              disabled={pausing || waiting.length === 0}
-              onClick={() => pause(false)}
-            />
-          )}
+          <PauseButton session={session} />
           <CancelAll session={session} />
-          <button
+          <IconButton
             ref={toggle}
-            type="button"
-            class={`ck-quiet${open ? " ck-open-list" : ""}`}
-            aria-label={open ? "Hide the queue" : "Show the queue"}
-            title={open ? "Hide the queue" : "Show the queue"}
+            icon={open ? UpIcon : ListIcon}
+            class="ck-quiet"
+            label={open ? "Hide the queue" : "Show the queue"}
             aria-expanded={open}
             onClick={() => setOpen(!open)}
-          >
-            <ListIcon />
-          </button>
+          />
         </div>
-        <div
-          class="ck-bar"
-          role="progressbar"
-          aria-label="Batch"
-          aria-valuemin={0}
-          aria-valuemax={total}
-          aria-valuenow={done}
-        >
-          <div style={{ transform: `scaleX(${total > 0 ? (done + running) / total : 0})` }} />
-        </div>
+        <Bar label="Batch" fraction={total > 0 ? (done + running) / total : 0} now={done} max={total} />
       </div>
       {open && <Queue session={session} onEmpty={() => toggle.current?.focus()} />}
     </>
+  );
+}
+
+/** The button that keeps the waiting runs from starting, or starts them again. */
+function PauseButton({ session }: { session: Session }) {
+  const { paused = 0, pausing = false } = session.get("batch");
+  const resume = paused > 0 && !pausing;
+  return (
+    <IconButton
+      icon={resume ? PlayIcon : PauseIcon}
+      class="ck-batch-button"
+      label={resume ? "Resume" : "Pause after this one"}
+      showLabel
+      disabled={!resume && (pausing || session.get("waiting").length === 0)}
+      onClick={() => session.requestOrNotify("pause", { resume })}
+    />
   );
 }
 
@@ -73,9 +67,9 @@ function CancelAll({ session }: { session: Session }) {
   const ids = [session.stagedId, ...session.get("waiting").map(({ id }) => id)].filter(Boolean);
   const cancelling = ids.every((id) => session.cancelling.has(id));
   return (
-    <button type="button" class="ck-batch-button" disabled={cancelling} onClick={() => session.cancelAll()}>
+    <Button class="ck-batch-button" disabled={cancelling} onClick={() => session.cancelAll()}>
       {cancelling ? "Cancelling…" : "Cancel all"}
-    </button>
+    </Button>
   );
 }
 

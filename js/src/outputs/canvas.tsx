@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { formatAltText, formatBytes, formatPercent } from "../format";
+import { listen } from "../listen";
 import { useMedia } from "../session/hooks";
 import { toMediaRef } from "../session/media";
 import type { Session } from "../session/session";
@@ -22,7 +23,7 @@ export interface CanvasProps {
 export function Canvas({ session, shown, slider, zoom }: CanvasProps) {
   const fields = session.get("fields");
   return (
-    <div class={`ck-canvas${slider ? " ck-overlaid" : ""}`}>
+    <div class={`ck-canvas${slider ? " ck-as-divider" : ""}`}>
       {shown.map((output, index) => {
         const { run, item } = output;
         const other = shown[1 - index];
@@ -44,11 +45,18 @@ export function Canvas({ session, shown, slider, zoom }: CanvasProps) {
   );
 }
 
+interface PaneProps extends OutputViewProps {
+  zoom: Zoom;
+  /** More attributes of its element. */
+  attributes?: object;
+  children?: ComponentChildren;
+}
+
 /** One output: an image or a video that can be zoomed, or a player, a text, a file. */
-export function Pane({ zoom, children, ...props }: OutputViewProps & { zoom: Zoom; children?: ComponentChildren }) {
+export function Pane({ zoom, attributes, children, ...props }: PaneProps) {
   const { kind } = props.item;
   return (
-    <div class="ck-pane" {...findHandlers(kind, zoom)}>
+    <div class="ck-pane" {...attributes} {...findHandlers(kind, zoom)}>
       {kind === "image" ? (
         <FullImage {...props} transform={zoom.transform} />
       ) : (
@@ -97,11 +105,7 @@ function FullImage({ session, run, item, alt, transform }: OutputViewProps & { t
   const loading = full.total ? `${formatPercent(full.fraction)} of ${formatBytes(full.total)}` : "";
   const { width = 0, height = 0 } = item.width ? item : thumb;
   const [ratio, setRatio] = useState(devicePixelRatio);
-  useEffect(() => {
-    const update = () => setRatio(devicePixelRatio);
-    window.addEventListener("resize", update);
-    return () => window.removeEventListener("resize", update);
-  }, []);
+  useEffect(() => listen(window, "resize", () => setRatio(devicePixelRatio)), []);
   // With the size of the full image, so that the thumbnail takes the same place until it is loaded.
   const size = width > 0 ? { "--ck-width": `${width / ratio}px`, "--ck-ratio": width / height } : {};
   return (

@@ -1,8 +1,8 @@
 /** How an output was made: its values, node, size, time, cost, workflow and server, and where the time went. */
 
-import { useEffect, useState } from "preact/hooks";
+import { Bar } from "../bar";
 import { formatDuration, listChanges } from "../format";
-import { useMedia } from "../session/hooks";
+import { useAnswer, useMedia } from "../session/hooks";
 import { toMediaRef } from "../session/media";
 import type { Run } from "../session/protocol";
 import type { Session } from "../session/session";
@@ -56,17 +56,7 @@ interface NodeTime {
 
 /** The slowest nodes of a run, as bars. The kernel is asked for them when they are looked at. */
 function NodeTimes({ session, run }: { session: Session; run: Run }) {
-  const [nodes, setNodes] = useState<NodeTime[]>([]);
-  useEffect(() => {
-    let isCurrent = true;
-    session.channel.request("times", { run: run.id }).then(
-      ({ content }) => isCurrent && Array.isArray(content.nodes) && setNodes(content.nodes as NodeTime[]),
-      () => {}, // Then the details simply have no times.
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [session, run.id]);
+  const nodes = (useAnswer(session, "times", { run: run.id })?.nodes ?? []) as NodeTime[];
   const most = Math.max(...nodes.map(({ seconds }) => seconds));
   if (nodes.length === 0 || most <= 0) return null;
   return (
@@ -79,9 +69,7 @@ function NodeTimes({ session, run }: { session: Session; run: Run }) {
               {node}
             </span>
             <span>{formatDuration(seconds)}</span>
-            <div class="ck-bar">
-              <div style={{ transform: `scaleX(${seconds / most})` }} />
-            </div>
+            <Bar fraction={seconds / most} />
           </li>
         ))}
       </ul>

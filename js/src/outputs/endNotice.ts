@@ -1,6 +1,7 @@
 /** Tells a user who is elsewhere that a run has ended: in the title of the tab and, if asked for, by a notification. */
 
 import { useEffect, useRef } from "preact/hooks";
+import { listen } from "../listen";
 import type { Session } from "../session/session";
 
 /** Seconds that a run must take for a notification. */
@@ -55,12 +56,11 @@ function announce(title: string, status: "completed" | "failed"): void {
   const before = document.title;
   const marked = `${MARKS[status]} ${title}`;
   document.title = marked;
-  const restore = () => {
+  const stop = listen(document, "visibilitychange", () => {
     if (document.hidden) return;
-    document.removeEventListener("visibilitychange", restore);
+    stop();
     if (document.title === marked) document.title = before;
-  };
-  document.addEventListener("visibilitychange", restore);
+  });
   if (!wantsNotice()) return;
   try {
     const notice = new Notification(title, { body: status === "completed" ? "The run is done." : "The run failed." });

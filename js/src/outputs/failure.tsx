@@ -1,8 +1,7 @@
 /** Shows why a run failed: one sentence with the node, what to do about it, and the rest folded. */
 
-import { useState } from "preact/hooks";
-import { copyText } from "../clipboard";
-import { AlertIcon, Button } from "../icons";
+import { CopyLink } from "../buttons";
+import { AlertIcon } from "../icons";
 import type { RunError } from "../session/protocol";
 
 /** What stands in a message before advice. */
@@ -10,7 +9,6 @@ const ADVICE = ". What helps: ";
 
 /** The error of a failed run. */
 export function Failure({ error }: { error: RunError }) {
-  const [copied, setCopied] = useState(false);
   const { message, traceback } = error;
   // A server's own words often begin with the node.
   const node = error.node_title && !message.includes(`${error.node_title} (`) ? error.node_title : "";
@@ -38,9 +36,7 @@ export function Failure({ error }: { error: RunError }) {
               </pre>
             </details>
           )}
-          <Button class="ck-link" onClick={async (event) => setCopied(await copyText(whole, event.currentTarget))}>
-            {copied ? "Copied" : "Copy"}
-          </Button>
+          <CopyLink text={whole} />
         </div>
       </div>
     </div>

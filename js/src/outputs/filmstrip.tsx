@@ -1,6 +1,7 @@
 /** The outputs around the one in the lightbox, as small images. */
 
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { Button } from "../buttons";
 import { PlayIcon, TextIcon } from "../icons";
 import { useMedia } from "../session/hooks";
 import { toMediaRef } from "../session/media";
@@ -29,9 +30,8 @@ export function Filmstrip({ session, outputs, index, onShow }: FilmstripProps) {
   return (
     <div ref={strip} class="ck-film">
       {outputs.slice(first, index + REACH + 1).map((output, at) => (
-        <button
+        <Button
           key={getOutputKey(output.run, output.item)}
-          type="button"
           class="ck-open"
           tabIndex={-1}
           aria-label={`Output ${first + at + 1}: ${output.item.name}`}
@@ -39,7 +39,7 @@ export function Filmstrip({ session, outputs, index, onShow }: FilmstripProps) {
           onClick={() => onShow(first + at)}
         >
           <Frame session={session} {...output} />
-        </button>
+        </Button>
       ))}
     </div>
   );

@@ -2,8 +2,10 @@
 
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Button, IconButton } from "../buttons";
 import { formatAltText, formatValue } from "../format";
-import { DiscardIcon, IconButton, PlayIcon, TextIcon } from "../icons";
+import { DiscardIcon, PlayIcon, TextIcon } from "../icons";
+import { listen, observeSize } from "../listen";
 import { useMedia } from "../session/hooks";
 import { toMediaRef } from "../session/media";
 import { attachOutput } from "../session/outputDrag";
@@ -91,9 +93,9 @@ function Undo({ session, run, onClose }: UndoProps) {
   return (
     <p class="ck-line ck-undo" role="status">
       <span class="ck-muted">Outputs discarded</span>
-      <button ref={button} type="button" class="ck-link" onClick={restore}>
+      <Button ref={button} class="ck-link" onClick={restore}>
         Undo
-      </button>
+      </Button>
     </p>
   );
 }
@@ -166,12 +168,9 @@ function useScrollView(box: RefObject<HTMLElement | null>) {
       setView((old) => (isEqual(old, next) ? old : next));
     };
     update();
-    const observer = new ResizeObserver(update);
-    observer.observe(element);
-    element.addEventListener("scroll", update, { passive: true });
+    const stops = [observeSize(element, update), listen(element, "scroll", update, { passive: true })];
     return () => {
-      observer.disconnect();
-      element.removeEventListener("scroll", update);
+      for (const stop of stops) stop();
     };
   }, [box]);
   return view;
@@ -256,8 +255,7 @@ function RunGroup({ session, segment, activeTile, onActivate, onOpen, onDiscard 
       })}
       <CaptionText run={run} previous={previous} fields={fields} />
       {text && (
-        <button
-          type="button"
+        <Button
           class="ck-text-line"
           title={formatValue(text.text, 400)}
           data-output={getOutputKey(run, text)}
@@ -266,7 +264,7 @@ function RunGroup({ session, segment, activeTile, onActivate, onOpen, onDiscard 
           <TextIcon />
           <span class="ck-name">{formatValue(text.text, MAX_TEXT)}</span>
           {texts.length > 1 && <span class="ck-muted">{`+${texts.length - 1}`}</span>}
-        </button>
+        </Button>
       )}
     </figure>
   );

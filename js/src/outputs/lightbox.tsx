@@ -2,20 +2,15 @@
 
 import type { ComponentChildren, RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Button, DoneButton, IconButton } from "../buttons";
 import { copyImage } from "../clipboard";
+import { Dialog } from "../dialog";
 import { formatPercent } from "../format";
-import {
-  BackIcon,
-  Button,
-  CheckIcon,
-  CloseIcon,
-  CompareIcon,
-  CopyIcon,
-  IconButton,
-  NextIcon,
-  ScreenIcon,
-} from "../icons";
+import { BackIcon, CloseIcon, CompareIcon, CopyIcon, NextIcon, ScreenIcon } from "../icons";
+import { clamp } from "../number";
+import { getErrorMessage } from "../session/channel";
 import type { Session } from "../session/session";
+import { hasModifier } from "../session/shortcuts";
 import { Actions } from "./actions";
 import { Canvas } from "./canvas";
 import { Details, Rows } from "./details";
@@ -50,8 +45,6 @@ export interface LightboxProps {
 
 type PanelKind = "info" | "keys";
 
-const ZOOM_IN = 1.25;
-const ZOOM_OUT = 0.8;
 /** Outputs that a page key goes past. */
 const PAGE = 10;
 
@@ -88,29 +81,29 @@ export function Lightbox(props: LightboxProps) {
   const ownPlace = usePlace(outputs.length, index);
   const place = props.place ?? ownPlace;
   const moveTo = (to: number) => {
-    const next = outputs[Math.min(Math.max(to, 0), outputs.length - 1)];
+    const next = outputs[clamp(to, 0, outputs.length - 1)];
     if (!next) return;
     setProblem("");
     onShow({ run: next.run.id, key: next.item.key });
   };
   const move = (by: number) => moveTo(index + by);
   // The view is kept while outputs are compared, whichever they are.
-  const zoom = useZoom(other ? "compare" : `${opened.run}/${opened.key}`, move);
-  useDialog(dialog, current !== undefined, onClose);
+  const zoom = useZoom(other ? "compare" : `${opened.run}/${opened.key}`, dialog, move);
+  // The output may be discarded while it is shown.
+  useLayoutEffect(() => {
+    if (!current) onClose();
+  }, [!current]);
   useTruePixels(dialog, props.zoomed === true, zoom.toggle);
   if (!current) return null;
 
   const togglePanel = (kind: PanelKind) => setPanel(panel === kind ? null : kind);
   const togglePin = () => setPinned(pinned ? null : opened);
   const toggleSlider = () => setSliderOn(!sliderOn);
-  const copy = () =>
-    copyCurrent(dialog.current).then(
-      () => setProblem(""),
-      (error: Error) => {
-        setProblem(error.message);
-        throw error;
-      },
-    );
+  const copy = async () => {
+    const why = await copyCurrent(dialog.current).then(() => "", getErrorMessage);
+    setProblem(why);
+    return why === "";
+  };
   const slider = sliderOn && current.item.kind === "image" && other?.item.kind === "image";
   const shortcuts: Record<string, () => void> = {
     ArrowLeft: () => move(-1),
@@ -119,11 +112,7 @@ export function Lightbox(props: LightboxProps) {
     End: () => moveTo(outputs.length - 1),
     PageUp: () => move(-PAGE),
     PageDown: () => move(PAGE),
-    "+": () => zoom.zoomBy(ZOOM_IN),
-    "=": () => zoom.zoomBy(ZOOM_IN),
-    "-": () => zoom.zoomBy(ZOOM_OUT),
-    "−": () => zoom.zoomBy(ZOOM_OUT),
-    z: () => zoom.toggle(measureZoom(dialog.current)),
+    ...zoom.keys,
     " ": () => togglePlayback(dialog.current),
     c: togglePin,
     d: toggleSlider,
@@ -133,10 +122,8 @@ export function Lightbox(props: LightboxProps) {
     Escape: onClose,
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    // No key may reach the notebook behind the lightbox.
-    event.stopPropagation();
-    if (event.ctrlKey || event.metaKey || event.altKey) {
-      if (event.key === "c" && !event.altKey && !`${getSelection() ?? ""}`) copy().catch(() => {});
+    if (hasModifier(event)) {
+      if (event.key === "c" && !event.altKey && !`${getSelection() ?? ""}`) void copy();
       return;
     }
     const action = isUsedByElement(event, dialog.current) ? undefined : shortcuts[event.key];
@@ -149,51 +136,46 @@ export function Lightbox(props: LightboxProps) {
   const message = problem || session.notice;
 
   return (
-    <dialog
-      ref={dialog}
-      tabIndex={-1}
-      class="ck-lightbox"
-      aria-label={item.name}
-      data-lm-suppress-shortcuts="true"
+    <Dialog
+      dialog={dialog}
+      label={item.name}
       onClose={onClose}
       onClick={(event) => event.target === event.currentTarget && onClose()}
       onKeyDown={onKeyDown}
     >
-      <div class="ck-frame">
-        <Head
-          {...{ session, current, place, panel, slider, togglePanel, togglePin, toggleSlider, onClose }}
-          dialog={dialog}
-          marks={props.marks}
-          view={zoom.transform}
-          comparing={pinned === null ? "no" : other ? "yes" : "waits"}
-          onCopy={copy}
+      <Head
+        {...{ session, current, place, panel, slider, togglePanel, togglePin, toggleSlider, onClose }}
+        dialog={dialog}
+        marks={props.marks}
+        view={zoom.transform}
+        comparing={pinned === null ? "no" : other ? "yes" : "waits"}
+        onCopy={copy}
+      />
+      {message && (
+        <p class="ck-error" role="alert">
+          {message}
+        </p>
+      )}
+      <div class="ck-lightbox-body">
+        <IconButton
+          icon={BackIcon}
+          class="ck-button ck-side-button"
+          label="Previous"
+          disabled={index === 0}
+          onClick={() => move(-1)}
         />
-        {message && (
-          <p class="ck-error" role="alert">
-            {message}
-          </p>
-        )}
-        <div class="ck-lightbox-body">
-          <IconButton
-            icon={BackIcon}
-            class="ck-button ck-side-button"
-            label="Previous"
-            disabled={index === 0}
-            onClick={() => move(-1)}
-          />
-          <Canvas session={session} shown={shown} slider={slider} zoom={zoom} />
-          <IconButton
-            icon={NextIcon}
-            class="ck-button ck-side-button"
-            label="Next"
-            disabled={index === outputs.length - 1}
-            onClick={() => move(1)}
-          />
-          {panel && <Panel session={session} kind={panel} shown={shown} keys={[...SHORTCUTS, ...(props.keys ?? [])]} />}
-        </div>
-        {outputs.length > 1 && <Filmstrip session={session} outputs={outputs} index={index} onShow={moveTo} />}
+        <Canvas session={session} shown={shown} slider={slider} zoom={zoom} />
+        <IconButton
+          icon={NextIcon}
+          class="ck-button ck-side-button"
+          label="Next"
+          disabled={index === outputs.length - 1}
+          onClick={() => move(1)}
+        />
+        {panel && <Panel session={session} kind={panel} shown={shown} keys={[...SHORTCUTS, ...(props.keys ?? [])]} />}
       </div>
-    </dialog>
+      {outputs.length > 1 && <Filmstrip session={session} outputs={outputs} index={index} onShow={moveTo} />}
+    </Dialog>
   );
 }
 
@@ -212,7 +194,8 @@ interface HeadProps {
   togglePanel(kind: PanelKind): void;
   togglePin(): void;
   toggleSlider(): void;
-  onCopy(): Promise<void>;
+  /** Resolves to whether the image was copied. */
+  onCopy(): Promise<boolean>;
   onClose(): void;
 }
 
@@ -237,7 +220,16 @@ function Head(props: HeadProps) {
         onInfo={() => togglePanel("info")}
         onFormChange={onClose}
       />
-      {item.kind === "image" && <CopyImage key={`copy ${getOutputKey(run, item)}`} onCopy={props.onCopy} />}
+      {item.kind === "image" && (
+        <DoneButton
+          key={`copy ${getOutputKey(run, item)}`}
+          icon={CopyIcon}
+          label="Copy image"
+          done="Copied"
+          title="Copy the image (Ctrl+C)"
+          action={props.onCopy}
+        />
+      )}
       <IconButton
         icon={CompareIcon}
         class="ck-button"
@@ -249,7 +241,7 @@ function Head(props: HeadProps) {
         <span>{comparing === "waits" ? "Go to another output" : "Compare"}</span>
       </IconButton>
       {comparing === "yes" && (
-        <Button class="ck-button" aria-pressed={slider} title="Compare with a divider (d)" onClick={props.toggleSlider}>
+        <Button aria-pressed={slider} title="Compare with a divider (d)" onClick={props.toggleSlider}>
           Divider
         </Button>
       )}
@@ -325,37 +317,6 @@ function ZoomLabel({ dialog, view }: { dialog: RefObject<HTMLElement | null>; vi
     setPercent(isWhole ? "" : ` · ${formatPercent(1 / measureZoom(dialog.current))}`);
   }, [view]);
   return <span class="ck-muted">{percent}</span>;
-}
-
-/** A button that copies the image, and says that it did. */
-function CopyImage({ onCopy }: { onCopy(): Promise<void> }) {
-  const [copied, setCopied] = useState(false);
-  return (
-    <IconButton
-      icon={copied ? CheckIcon : CopyIcon}
-      label={copied ? "Copied" : "Copy image"}
-      title="Copy the image (Ctrl+C)"
-      onClick={() =>
-        onCopy().then(
-          () => setCopied(true),
-          () => setCopied(false),
-        )
-      }
-    />
-  );
-}
-
-/** Open the dialog while there is something to show, and close the lightbox when there is not. */
-export function useDialog(dialog: RefObject<HTMLDialogElement | null>, hasOutput: boolean, onClose: () => void): void {
-  useLayoutEffect(() => {
-    if (!hasOutput) return onClose();
-    const element = dialog.current;
-    element?.showModal();
-    // The dialog itself, not its first button: keys are for the output.
-    element?.focus();
-    // Closing returns the focus to where it was before.
-    return () => element?.close();
-  }, [hasOutput]);
 }
 
 /** Begin with the image at true pixels, once its size is known. */

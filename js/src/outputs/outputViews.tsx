@@ -1,10 +1,12 @@
 /** Shows outputs: players, texts, downloads and errors. Shared by the stage, the gallery and the lightbox. */
 
-import type { RefObject } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { copyText, saveFile } from "../clipboard";
+import { Button, CopyLink, IconButton } from "../buttons";
+import { saveFile } from "../clipboard";
 import { formatBytes, formatPercent } from "../format";
-import { Button, DownloadIcon, IconButton, PlayIcon } from "../icons";
+import { DownloadIcon, PlayIcon } from "../icons";
+import { observeSight } from "../listen";
 import { useMedia } from "../session/hooks";
 import { type MediaState, toMediaRef } from "../session/media";
 import type { Session } from "../session/session";
@@ -19,12 +21,7 @@ export function useHasBeenVisible(element: RefObject<Element | null>): boolean {
   const [visible, setVisible] = useState(typeof IntersectionObserver === "undefined");
   useEffect(() => {
     if (visible || !element.current) return;
-    const observer = new IntersectionObserver(
-      (entries) => entries.some((entry) => entry.isIntersecting) && setVisible(true),
-      { rootMargin: VISIBLE_MARGIN },
-    );
-    observer.observe(element.current);
-    return () => observer.disconnect();
+    return observeSight(element.current, (isVisible) => isVisible && setVisible(true), VISIBLE_MARGIN);
   }, [visible, element]);
   return visible;
 }
@@ -44,7 +41,13 @@ export interface PlayerProps extends OutputViewProps {
 export function OutputView(props: PlayerProps) {
   const { item } = props;
   if (item.kind === "text") return <TextOutput text={item.text ?? ""} label={item.var || item.node} />;
-  return item.kind === "file" ? <Download {...props} label={item.name} /> : <Player {...props} />;
+  return item.kind === "file" ? (
+    <Download {...props} class="ck-link">
+      {item.name}
+    </Download>
+  ) : (
+    <Player {...props} />
+  );
 }
 
 /** A video or audio player. The file is fetched when the user presses play, or at once with `autoLoad`. */
@@ -89,7 +92,6 @@ function Player({ session, run, item, alt, autoLoad = false, zoom }: PlayerProps
 }
 
 function TextOutput({ text, label }: { text: string; label: string }) {
-  const [copied, setCopied] = useState(false);
   const isJson = /^\s*[[{]/.test(text);
   return (
     <div class="ck-text">
@@ -97,25 +99,20 @@ function TextOutput({ text, label }: { text: string; label: string }) {
       <pre class={isJson ? "ck-code" : ""} tabIndex={0}>
         {text}
       </pre>
-      <Button
-        class="ck-link"
-        title={label}
-        onClick={async (event) => setCopied(await copyText(text, event.currentTarget))}
-      >
-        {copied ? "Copied" : "Copy"}
-      </Button>
+      <CopyLink text={text} title={label} />
     </div>
   );
 }
 
-export interface DownloadProps extends RunOutput {
+interface DownloadProps extends RunOutput {
   session: Session;
-  label?: string;
   class?: string;
+  /** The words beside the icon. */
+  children: ComponentChildren;
 }
 
 /** A button that fetches an output and saves it as a file. */
-export function Download({ session, run, item, label = "Download", class: buttonClass = "ck-link" }: DownloadProps) {
+export function Download({ session, run, item, class: look, children }: DownloadProps) {
   const [note, setNote] = useState("");
   const release = useRef<(() => void) | undefined>(undefined);
   useEffect(() => () => release.current?.(), []);
@@ -136,8 +133,13 @@ export function Download({ session, run, item, label = "Download", class: button
     onChange();
   };
   return (
-    <IconButton icon={DownloadIcon} class={buttonClass} label={`Download ${item.name}`} onClick={download}>
-      {label && <span>{label}</span>}
+    <IconButton
+      icon={DownloadIcon}
+      class={look ?? (children ? "ck-button" : "ck-button ck-square")}
+      label={`Download ${item.name}`}
+      onClick={download}
+    >
+      {children && <span>{children}</span>}
       {note && <span class="ck-muted">{note}</span>}
     </IconButton>
   );

@@ -1,8 +1,10 @@
 /** Shows the progress of the run on the stage in one line, with its bar and the button that cancels it. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Bar } from "../bar";
+import { Button, IconButton } from "../buttons";
 import { formatClock, formatDuration, formatSeed } from "../format";
-import { BellIcon, Button, IconButton, InfoIcon } from "../icons";
+import { BellIcon, InfoIcon } from "../icons";
 import { clamp } from "../number";
 import { useTopics } from "../session/hooks";
 import type { Progress, Run, Status } from "../session/protocol";
@@ -61,35 +63,26 @@ export function ProgressPanel({ session, onOpen }: ProgressPanelProps) {
           />
         )}
       </div>
-      <Bar active={active} silent={silent} running={status === "running"} fraction={progress.fraction} text={text} />
+      {active ? <RunBar session={session} text={text} /> : <div class="ck-bar ck-idle" />}
       <BatchLine session={session} />
     </div>
   );
 }
 
-interface BarProps {
-  active: boolean;
-  silent: boolean;
-  running: boolean;
-  fraction: number | undefined;
-  text: string;
-}
-
-function Bar({ active, silent, running, fraction, text }: BarProps) {
-  if (!active) return <div class="ck-bar ck-idle" />;
-  const percent = Math.round(100 * clamp(fraction ?? 0, 0, 1));
+/** How far the run on the stage is. */
+function RunBar({ session, text }: { session: Session; text: string }) {
+  const { silent } = session;
+  const isRunning = session.get("status") === "running";
+  const percent = isRunning ? Math.round(100 * clamp(session.get("progress").fraction ?? 0, 0, 1)) : 0;
   return (
-    <div
-      class={`ck-bar${silent ? " ck-striped" : ""}`}
-      role="progressbar"
-      aria-label="Progress"
-      aria-valuemin={0}
-      aria-valuemax={100}
-      aria-valuenow={running && !silent ? percent : undefined}
-      aria-valuetext={text}
-    >
-      <div style={{ transform: silent ? "none" : `scaleX(${running ? percent / 100 : 0})` }} />
-    </div>
+    <Bar
+      label="Progress"
+      fraction={percent / 100}
+      now={isRunning && !silent ? percent : undefined}
+      max={100}
+      text={text}
+      striped={silent}
+    />
   );
 }
 

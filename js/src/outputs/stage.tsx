@@ -1,8 +1,9 @@
 /** The stage: the preview of the current run, its main output, or its error. Its aspect ratio is kept between runs. */
 
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { Button } from "../buttons";
 import { formatAltText } from "../format";
-import { Button } from "../icons";
+import { observeSight } from "../listen";
 import { clamp } from "../number";
 import { useMedia, useTopics } from "../session/hooks";
 import { type MediaRef, toMediaRef } from "../session/media";
@@ -29,13 +30,9 @@ export function Stage(props: StageProps) {
   const { session } = props;
   useEffect(() => {
     const view = {};
-    if (!box.current || typeof IntersectionObserver === "undefined") return;
-    const observer = new IntersectionObserver((entries) =>
-      session.sight.set(view, entries.at(-1)?.isIntersecting ?? false),
-    );
-    observer.observe(box.current);
+    const stop = box.current && observeSight(box.current, (isVisible) => session.sight.set(view, isVisible));
     return () => {
-      observer.disconnect();
+      stop?.();
       session.sight.remove(view);
     };
   }, [session]);

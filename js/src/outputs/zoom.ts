@@ -1,5 +1,6 @@
 /** Zooms and pans by wheel, keys, double click, dragging and two fingers. Any number of images and videos share one view. */
 
+import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { clamp } from "../number";
 
@@ -16,6 +17,7 @@ const WHOLE: View = { scale: 1, x: 0, y: 0 };
 const ORIGIN: Point = { x: 0, y: 0 };
 const MAX_SCALE = 32;
 const DOUBLE_CLICK_SCALE = 3;
+const KEY_FACTOR = 1.25;
 /** Change of the scale for each pixel of a wheel; a touch pad reports two fingers as a wheel with Ctrl, in small steps. */
 const WHEEL_SPEED = 0.0015;
 const PINCH_SPEED = 0.01;
@@ -34,8 +36,12 @@ export function measureZoom(element: HTMLElement | null): number {
   return width > 0 && pixels > 0 ? pixels / devicePixelRatio / width : 1;
 }
 
-/** Hold a view that starts with the whole image for each key. A swipe calls `onSwipe` with 1 (next) or -1 (previous). */
-export function useZoom(key: string, onSwipe: (by: number) => void) {
+/**
+ * Hold a view that starts with the whole image for each key; `frame` has the images.
+ *
+ * A swipe calls `onSwipe` with 1 (next) or -1 (previous).
+ */
+export function useZoom(key: string, frame: RefObject<HTMLElement | null>, onSwipe: (by: number) => void) {
   const [view, setView] = useState(WHOLE);
   const pointers = useRef(new Map<number, Point>()).current;
   const size = useRef(ORIGIN);
@@ -99,9 +105,17 @@ export function useZoom(key: string, onSwipe: (by: number) => void) {
     if (view.scale === 1 && toTruePixels > 1) zoomBy(toTruePixels);
     else setView(WHOLE);
   };
+  const zoomIn = () => zoomBy(KEY_FACTOR);
+  const zoomOut = () => zoomBy(1 / KEY_FACTOR);
   return {
-    zoomBy,
     toggle,
+    keys: {
+      "+": zoomIn,
+      "=": zoomIn,
+      "-": zoomOut,
+      "−": zoomOut,
+      z: () => toggle(measureZoom(frame.current)),
+    },
     handlers,
     isWhole: view.scale === 1,
     transform: `translate(${view.x}px, ${view.y}px) scale(${view.scale})`,

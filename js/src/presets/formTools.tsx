@@ -1,7 +1,8 @@
 /** The line above a form: its presets, undo, and a button that resets all. */
 
 import { useRef, useState } from "preact/hooks";
-import { Button, ListIcon } from "../icons";
+import { Button } from "../buttons";
+import { ListIcon } from "../icons";
 import { isEqual } from "../session/protocol";
 import type { Session } from "../session/session";
 import { changeMany } from "./changes";
@@ -43,7 +44,7 @@ export function FormTools({ session, uid }: { session: Session; uid: string }) {
           </Button>
         )}
         {isChanged(session) && (
-          <Button class="ck-button" title="Set all values to those of the workflow" onClick={() => change("reset_all")}>
+          <Button title="Set all values to those of the workflow" onClick={() => change("reset_all")}>
             Reset all
           </Button>
         )}

@@ -1,11 +1,14 @@
 /** The list of presets: use, save, rename, delete. It is read again each time that it opens. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Button, IconButton } from "../buttons";
 import { usePlacement } from "../controls/placement";
-import { Button, DiscardIcon, EditIcon, IconButton } from "../icons";
+import { DiscardIcon, EditIcon } from "../icons";
+import { listen } from "../listen";
 import { getErrorMessage } from "../session/channel";
 import type { ListedPreset } from "../session/protocol";
 import type { Session } from "../session/session";
+import { claim } from "../session/shortcuts";
 import { changeMany } from "./changes";
 
 /** Characters of a name. */
@@ -66,12 +69,10 @@ export function PresetPanel({ session, uid, opener, onClose }: PanelProps) {
 
   useLayoutEffect(() => {
     void load();
-    const onPointerDown = (event: Event) => {
+    return listen(window, "pointerdown", (event: Event) => {
       const path = event.composedPath();
       if (panel.current && opener.current && !path.includes(panel.current) && !path.includes(opener.current)) onClose();
-    };
-    addEventListener("pointerdown", onPointerDown);
-    return () => removeEventListener("pointerdown", onPointerDown);
+    });
   }, []);
 
   useLayoutEffect(() => {
@@ -84,8 +85,7 @@ export function PresetPanel({ session, uid, opener, onClose }: PanelProps) {
     if (event.key === "Escape") asked[0] ? setAsked(["", ""]) : onClose();
     else if (step) stops.at((stops.indexOf(event.target as HTMLElement) + step) % stops.length)?.focus();
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    claim(event);
   };
   const renderRow = (preset: ListedPreset) => (
     <PresetRow
@@ -138,7 +138,7 @@ export function PresetPanel({ session, uid, opener, onClose }: PanelProps) {
           onInput={(event) => setName(event.currentTarget.value)}
           onKeyDown={(event) => event.key === "Enter" && save()}
         />
-        <Button class="ck-button" disabled={!name.trim()} onClick={save}>
+        <Button disabled={!name.trim()} onClick={save}>
           {isReplaced ? "Replace" : name && name === current ? "Update" : "Save"}
         </Button>
       </label>
@@ -183,12 +183,10 @@ function PresetRow({ preset, isCurrent, asked, onAsk, onUse, onRename, onDelete 
         ) : (
           <span class="ck-grow">Delete {name}?</span>
         )}
-        <Button ref={button} class="ck-button" onClick={confirm}>
+        <Button ref={button} onClick={confirm}>
           {isRename ? "Rename" : "Delete"}
         </Button>
-        <Button class="ck-button" onClick={() => onAsk("")}>
-          Cancel
-        </Button>
+        <Button onClick={() => onAsk("")}>Cancel</Button>
       </div>
     );
   }

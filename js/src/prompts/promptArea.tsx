@@ -1,13 +1,15 @@
 /** Edits a prompt: earlier texts, the weight of words, names of wildcards, and a larger editor. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Button, IconButton } from "../buttons";
 import type { ControlAttributes } from "../controls/control";
 import { getLabel } from "../controls/formLayout";
 import { filterChoices, OptionList } from "../controls/optionList";
-import { Button, ExpandIcon, IconButton } from "../icons";
+import { ExpandIcon } from "../icons";
 import { clamp } from "../number";
 import type { Field } from "../session/protocol";
 import type { Session } from "../session/session";
+import { claim } from "../session/shortcuts";
 import { countWords, findWildcard, replaceText } from "./edits";
 import { PromptHistory } from "./history";
 import { changeWeight, WEIGHT_STEP } from "./weights";
@@ -100,13 +102,11 @@ export function PromptArea({ session, field, text, attributes }: PromptAreaProps
 
   const onKeyDown = (event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }) => {
     if (!wildcards.handleKey(event.key) && !handleArrow(event, event.currentTarget)) return;
-    event.preventDefault();
-    event.stopPropagation();
+    claim(event);
   };
   const onFrameKeyDown = (event: KeyboardEvent) => {
     if (!large || !["Escape", "Tab"].includes(event.key)) return;
-    event.preventDefault();
-    event.stopPropagation();
+    claim(event);
     if (event.key === "Escape") return setLarge(false);
     const stops = [...(frame.current?.querySelectorAll<HTMLElement>("textarea, button") ?? [])];
     const next = stops.indexOf(event.target as HTMLElement) + (event.shiftKey ? -1 : 1);
@@ -147,7 +147,7 @@ export function PromptArea({ session, field, text, attributes }: PromptAreaProps
           <span class="ck-muted ck-grow">
             {countWords(text)} words · Ctrl+↑ and Ctrl+↓ change the weight of the selected words
           </span>
-          <Button class="ck-button" title="Esc" onClick={() => setLarge(false)}>
+          <Button title="Esc" onClick={() => setLarge(false)}>
             Done
           </Button>
         </div>

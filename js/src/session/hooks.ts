@@ -1,6 +1,7 @@
-/** Renders components again when the session changes. */
+/** Renders components again when the session changes, or the kernel answers. */
 
-import { useLayoutEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
+import type { Answer } from "./channel";
 import type { MediaRef, MediaState } from "./media";
 import type { Session, Topic } from "./session";
 
@@ -16,6 +17,26 @@ export function useTopics(session: Session, ...topics: Topic[]): void {
       for (const each of unsubscribe) each();
     };
   }, [session, ...topics]);
+}
+
+/** Ask the kernel for what can be done without; return its newest answer, and undefined before it. */
+export function useAnswer(
+  { channel }: Session,
+  kind: string,
+  body: Record<string, unknown>,
+): Answer["content"] | undefined {
+  const [content, setContent] = useState<Answer["content"]>();
+  useEffect(() => {
+    let isCurrent = true;
+    channel.request(kind, body).then(
+      (answer) => isCurrent && setContent(answer.content),
+      () => {}, // Then it is not shown.
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [channel, JSON.stringify(body)]);
+  return content;
 }
 
 /** Hold a media file as long as the component is mounted, and return its state. Null fetches nothing. */

@@ -1,15 +1,35 @@
-/** Keeps plain keys for the widget in hosts whose shortcuts see each key first, such as Notebook 7. */
+/** Keeps keys from the notebook, which has commands on plain ones. */
 
-/** Such hosts look for an element that matches a shortcut from the target up, until one has this attribute. */
+import { listen } from "../listen";
+
+type KeyEvent = Pick<KeyboardEvent, "ctrlKey" | "metaKey" | "altKey">;
+
+/** Return whether a key is pressed together with Ctrl, Command or Alt. */
+export function hasModifier({ ctrlKey, metaKey, altKey }: KeyEvent): boolean {
+  return ctrlKey || metaKey || altKey;
+}
+
+/** Handle a key alone: neither the browser nor the notebook gets it. */
+export function claim(event: Event): void {
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** Keep a plain key from the notebook: "b" would insert a cell, also while a button has the focus. */
+export function stopPlainKey(event: KeyboardEvent): void {
+  if (!hasModifier(event)) event.stopPropagation();
+}
+
+/** Notebook 7 sees each key first. It looks for an element that matches a shortcut up to one with this attribute. */
 const MARK = "data-lm-suppress-shortcuts";
 
 /** Keep plain keys for an element while it has the focus; return a function that ends this. */
 export function keepPlainKeys(root: HTMLElement): () => void {
-  const mark = ({ target, ctrlKey, metaKey, altKey }: KeyboardEvent) => {
-    if (ctrlKey || metaKey || altKey || !(target instanceof Element) || !root.contains(target)) return;
+  const mark = (event: KeyboardEvent) => {
+    const { target } = event;
+    if (hasModifier(event) || !(target instanceof Element) || !root.contains(target)) return;
     target.setAttribute(MARK, "true");
   };
   // Only the window gets an event earlier than the document, where the host listens.
-  window.addEventListener("keydown", mark, true);
-  return () => window.removeEventListener("keydown", mark, true);
+  return listen(window, "keydown", mark, { capture: true });
 }

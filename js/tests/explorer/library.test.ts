@@ -195,15 +195,15 @@ describe("the library", () => {
     await pressKey(grid(el), "c");
     await pressKey(grid(el), "C", { shiftKey: true });
     const dialog = el.querySelector("dialog") as HTMLElement;
-    await vi.waitFor(() => expect(dialog.querySelectorAll(".ck-x-pane")).toHaveLength(2));
+    await vi.waitFor(() => expect(dialog.querySelectorAll(".ck-pane")).toHaveLength(2));
     await vi.waitFor(() => expect(dialog.querySelector(".ck-x-compared")?.textContent).toContain("cfg 0"));
     await pressKey(dialog, "ArrowRight");
     await pressKey(dialog, "4");
     expect(page.model.getSent("mark")).toMatchObject([{ points: [1], set: { rating: 4 } }]);
     await pressKey(dialog, "b");
-    expect([...dialog.querySelectorAll<HTMLElement>(".ck-x-pane")].map((pane) => pane.hidden)).toContain(true);
+    expect([...dialog.querySelectorAll<HTMLElement>(".ck-pane")].map((pane) => pane.hidden)).toContain(true);
     await pressKey(dialog, "e");
-    expect(dialog.querySelector(".ck-x-difference")).not.toBeNull();
+    expect(dialog.querySelector(".ck-as-difference")).not.toBeNull();
     await pressKey(dialog, "c");
     await vi.waitFor(() => expect(el.querySelector("dialog")).toBeNull());
   });

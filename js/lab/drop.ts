@@ -13,6 +13,7 @@ const MAX_READ_BYTES = 64_000_000;
 
 /** The event of Lumino's drag and drop. */
 interface LuminoDragEvent extends MouseEvent {
+  /** The same object during one drag. */
   readonly mimeData: { hasData(mime: string): boolean; getData(mime: string): unknown };
   readonly proposedAction: string;
   dropAction: string;
@@ -33,8 +34,8 @@ export function makeDropPlugin(shared: Shared): Plugin | undefined {
 }
 
 class DropTarget {
-  /** What is dragged from the file browser: whether it carries a workflow, once that is known. */
-  readonly #verdicts = new Map<string, boolean | Promise<boolean>>();
+  /** For each drag from the file browser whether its file carries a workflow, once that is known. */
+  readonly #verdicts = new WeakMap<object, boolean | Promise<boolean>>();
   /** The events that go back to JupyterLab. */
   readonly #returned = new WeakSet<Event>();
 
@@ -57,24 +58,23 @@ class DropTarget {
   #onLumino(event: LuminoDragEvent): void {
     const path = getDraggedPath(event);
     if (path === undefined || !isPython(this.panel) || isAttachment(path, event.target)) return;
-    if (event.type === "lm-dragenter" && !this.#verdicts.has(path)) this.#judge(path);
-    const verdict = this.#verdicts.get(path) ?? false;
+    const drag = event.mimeData;
+    if (event.type === "lm-dragenter" && !this.#verdicts.has(drag)) this.#judge(drag, path);
+    const verdict = this.#verdicts.get(drag) ?? false;
     if (verdict === false) return;
     event.preventDefault();
     event.stopPropagation();
     if (event.type !== "lm-dragenter") event.dropAction = event.proposedAction;
     if (event.type !== "lm-drop") return;
-    this.#verdicts.clear();
     void this.#show(event, async () => ((await verdict) ? path : undefined));
   }
 
-  #judge(path: string): void {
+  #judge(drag: object, path: string): void {
     const verdict = this.#openRemote(path)
       .then((file) => (file === undefined ? false : carriesWorkflow(file)))
       .catch(() => false);
-    if (this.#verdicts.size > 50) this.#verdicts.clear();
-    this.#verdicts.set(path, verdict);
-    void verdict.then((carries) => this.#verdicts.has(path) && this.#verdicts.set(path, carries));
+    this.#verdicts.set(drag, verdict);
+    void verdict.then((carries) => this.#verdicts.set(drag, carries));
   }
 
   async #openRemote(path: string): Promise<Bytes | undefined> {

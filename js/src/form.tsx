@@ -141,9 +141,10 @@ export function runForm(session: Session, root: Element, uid: string): void {
   if (name !== undefined) focusField(root, `${uid}-${name}`);
 }
 
-/** Move the focus to a control, and unfold what hides it. */
+/** Move the focus to a control, and unfold what hides it. A LoRA's strength has no field: then to what is invalid. */
 function focusField(root: Element, id: string): void {
-  const control = root.querySelector<HTMLElement>(`[id="${CSS.escape(id)}"]`);
+  const find = (selector: string) => root.querySelector<HTMLElement>(selector);
+  const control = find(`[id="${CSS.escape(id)}"]`) ?? find('[aria-invalid="true"]');
   const folded = control?.closest("details");
   if (folded) folded.open = true;
   control?.focus();

@@ -45,6 +45,16 @@ export function formatPercent(fraction: number): string {
   return `${Math.round(fraction * 100)} %`;
 }
 
+/** Format how much of a file is there; empty while its size is not known. */
+export function formatFetched(fraction: number, total: number | undefined): string {
+  return total ? `${formatPercent(fraction)} of ${formatBytes(total)}` : "";
+}
+
+/** Format the seconds that a run waited in the queue; empty if it hardly did. */
+export function formatWait({ waited }: Run): string {
+  return waited && waited >= 0.1 ? formatDuration(waited) : "";
+}
+
 /** Format a value on one line, shortened to `length` characters. */
 export function formatValue(value: Value | undefined, length = Number.POSITIVE_INFINITY): string {
   const text = typeof value === "string" ? value : JSON.stringify(value ?? null);

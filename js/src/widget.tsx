@@ -1,5 +1,6 @@
 /** One view of the widget: title line, form, stage and gallery. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { MissingList } from "./controls/missing";
 import { Explorer } from "./explorer/explorer";
@@ -11,6 +12,7 @@ import { Lightbox, type Opened } from "./outputs/lightbox";
 import { ProgressPanel } from "./outputs/progress";
 import { Stage } from "./outputs/stage";
 import { useTopics } from "./session/hooks";
+import type { Server } from "./session/protocol";
 import type { Session } from "./session/session";
 import { claim, stopPlainKey } from "./session/shortcuts";
 
@@ -111,22 +113,38 @@ function TitleLine({ session }: { session: Session }) {
     <div class="ck-title">
       <strong>{session.get("title")}</strong>
       {servers.map((each) => (
-        <span class="ck-server" key={each.address}>
-          <span class={`ck-dot ck-${each.state}`} role="img" aria-label={each.state} />
+        <ServerState key={each.address} state={each.state} label={each.state}>
           {each.address} · {each.detail}
-        </span>
+        </ServerState>
       ))}
       {address && !servers.length && (
-        <span class="ck-server" title={message || description}>
-          <span
-            class={`ck-dot ck-${session.silent ? "unreachable" : state}`}
-            role="img"
-            aria-label={session.silent ? "unreachable" : description}
-          />
+        <ServerState
+          state={session.silent ? "unreachable" : state}
+          label={session.silent ? "unreachable" : description}
+          title={message || description}
+        >
           {address}
-        </span>
+        </ServerState>
       )}
       {state === "unreachable" && <span class="ck-error ck-grow">{message || "The server does not answer"}</span>}
     </div>
+  );
+}
+
+interface ServerStateProps {
+  state: Server["state"];
+  /** The state in words. */
+  label: string;
+  title?: string;
+  children: ComponentChildren;
+}
+
+/** A server, with a dot for its state. */
+function ServerState({ state, label, title, children }: ServerStateProps) {
+  return (
+    <span class="ck-server" title={title}>
+      <span class={`ck-dot ck-${state}`} role="img" aria-label={label} />
+      {children}
+    </span>
   );
 }

@@ -15,7 +15,6 @@ const MOVING_PAUSE = 60;
 
 interface Thumb {
   url: string;
-  bytes: number;
   large: boolean;
 }
 
@@ -28,6 +27,7 @@ export class Thumbs {
   readonly #thumbs = new Map<number, Thumb>();
   /** The points without a picture. */
   readonly #missing = new Set<number>();
+  /** The points that are being fetched, each with the ticket of its newest request. */
   readonly #requested = new Map<number, number>();
   #wanted = new Set<number>();
   #large = false;
@@ -35,7 +35,6 @@ export class Thumbs {
   #pause = 0;
   #bytes = 0;
   #requests = 0;
-  #version = 0;
   #queued = false;
 
   constructor(channel: Channel, onLoad: (point: number) => void, maxBytes = MAX_BYTES) {
@@ -73,12 +72,11 @@ export class Thumbs {
     const thumb = this.#thumbs.get(point);
     if (!thumb) return;
     this.#thumbs.delete(point);
-    this.#bytes -= thumb.bytes;
+    this.#bytes -= thumb.url.length;
   }
 
   /** Forget all. */
   clear(): void {
-    this.#version++;
     for (const point of [...this.#thumbs.keys()]) this.drop(point);
     this.#missing.clear();
     this.#requested.clear();
@@ -118,13 +116,12 @@ export class Thumbs {
   }
 
   async #fetch(batch: number[], large: boolean): Promise<void> {
-    const version = this.#version;
     const ticket = Math.random();
     for (const point of batch) this.#requested.set(point, ticket);
     this.#requests++;
     try {
       const { content, buffers } = await this.#channel.request("thumbs", { points: batch, large });
-      if (version === this.#version) this.#receive(batch, ticket, content.points as number[], buffers, large);
+      this.#receive(batch, ticket, content.points as number[], buffers, large);
       this.#trim();
     } catch {
       for (const point of batch) if (this.#requested.get(point) === ticket) this.#requested.delete(point);
@@ -150,7 +147,7 @@ export class Thumbs {
 
   #put(point: number, url: string, large: boolean): void {
     this.drop(point);
-    this.#thumbs.set(point, { url, bytes: url.length, large });
+    this.#thumbs.set(point, { url, large });
     this.#bytes += url.length;
   }
 
@@ -175,10 +172,10 @@ export class DetailsCache {
   readonly #channel: Channel;
   readonly #onLoad: (point: number) => void;
   readonly #details = new Map<number, Details>();
-  readonly #requested = new Set<number>();
+  /** The points that are being fetched, each with the ticket of its newest request. */
+  readonly #requested = new Map<number, number>();
   /** The points whose details have changed: they are shown until the new ones are there. */
   readonly #stale = new Set<number>();
-  #version = 0;
 
   constructor(channel: Channel, onLoad: (point: number) => void) {
     this.#channel = channel;
@@ -220,7 +217,6 @@ export class DetailsCache {
   }
 
   clear(): void {
-    this.#version++;
     this.#details.clear();
     this.#requested.clear();
     this.#stale.clear();
@@ -231,15 +227,15 @@ export class DetailsCache {
   }
 
   async #fetch(batch: number[]): Promise<void> {
-    const version = this.#version;
-    for (const point of batch) this.#requested.add(point);
+    const ticket = Math.random();
+    for (const point of batch) this.#requested.set(point, ticket);
     try {
       const { content } = await this.#channel.request("details", { points: batch });
-      if (version !== this.#version) return;
       batch.forEach((point, at) => {
-        if (!this.#requested.delete(point) && this.#stale.has(point)) return;
+        // Another ticket, or none: the point has changed meanwhile.
+        if (this.#requested.get(point) !== ticket) return;
+        this.drop(point);
         this.#stale.delete(point);
-        this.#details.delete(point);
         this.#details.set(point, (content.details as Details[])[at] ?? {});
         this.#onLoad(point);
       });
@@ -248,7 +244,7 @@ export class DetailsCache {
         this.#details.delete(point);
       }
     } catch {
-      for (const point of batch) this.#requested.delete(point);
+      for (const point of batch) if (this.#requested.get(point) === ticket) this.#requested.delete(point);
     }
   }
 }

@@ -1,20 +1,14 @@
 /** The trigger words of a LoRA, which its file names: a click puts one into the prompt. */
 
-import { useEffect, useState } from "preact/hooks";
 import { Button } from "../buttons";
+import { useAnswer } from "../session/hooks";
 import type { Field } from "../session/protocol";
 import type { Session } from "../session/session";
 import { addWord, getText, hasWord } from "./stack";
 
 /** The words, once they are known. `prompt` is the field that gets them. */
 export function Words({ session, name, prompt }: { session: Session; name: string; prompt: Field | undefined }) {
-  const [words, setWords] = useState<string[]>([]);
-  useEffect(() => {
-    session.channel.request("lora_words", { name }).then(
-      ({ content }) => setWords(content.words as string[]),
-      () => {}, // They only help.
-    );
-  }, [session, name]);
+  const words = (useAnswer(session, "lora_words", { name })?.words ?? []) as string[];
   if (words.length === 0) return null;
   const text = prompt ? getText(session, prompt) : "";
   return (

@@ -2,12 +2,12 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { formatAltText, formatBytes, formatPercent } from "../format";
+import { formatAltText, formatFetched } from "../format";
 import { listen } from "../listen";
 import { useMedia } from "../session/hooks";
 import { toMediaRef } from "../session/media";
 import type { Session } from "../session/session";
-import { OutputView, type OutputViewProps } from "./outputViews";
+import { OutputView, type OutputViewProps, useThumbnail } from "./outputViews";
 import { formatDifferences, getOutputKey, type RunOutput } from "./runs";
 import type { Zoom } from "./zoom";
 
@@ -98,11 +98,10 @@ export function Divider() {
 
 /** An image as large as it fits, but never larger than its pixels. */
 function FullImage({ session, run, item, alt, transform }: OutputViewProps & { transform: string }) {
-  const thumb = useMedia(session, toMediaRef(run, item, "thumb"));
-  const full = useMedia(session, toMediaRef(run, item, "full"));
+  const thumb = useThumbnail(session, { run, item });
+  const full = useMedia(session, toMediaRef({ run, item }, "full"));
   // Only the thumbnail tells the size of the full image: without it, the image would move when it becomes known.
   const url = thumb.url || thumb.error ? (full.url ?? thumb.url) : undefined;
-  const loading = full.total ? `${formatPercent(full.fraction)} of ${formatBytes(full.total)}` : "";
   const { width = 0, height = 0 } = item.width ? item : thumb;
   const [ratio, setRatio] = useState(devicePixelRatio);
   useEffect(() => listen(window, "resize", () => setRatio(devicePixelRatio)), []);
@@ -122,7 +121,7 @@ function FullImage({ session, run, item, alt, transform }: OutputViewProps & { t
           draggable={false}
         />
       )}
-      {!full.url && <p class="ck-note ck-loading">{full.error ?? loading}</p>}
+      {!full.url && <p class="ck-note ck-loading">{full.error ?? formatFetched(full.fraction, full.total)}</p>}
     </>
   );
 }

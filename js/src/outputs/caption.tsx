@@ -1,6 +1,6 @@
 /** The caption of a run: what differs first, then its seed, time and cost. */
 
-import { formatDuration, formatSeed, formatValue, listChanges } from "../format";
+import { formatDuration, formatSeed, formatValue, formatWait, listChanges } from "../format";
 import type { Field, Run } from "../session/protocol";
 import { buildCaption } from "./runs";
 
@@ -39,6 +39,8 @@ export function CaptionText({ run, previous, fields }: CaptionTextProps) {
 
 /** Describe a run in full: all that was changed, its seeds, and how long it waited. */
 function describeRun(run: Run): string {
-  const waited = run.waited && run.waited >= 0.1 ? [`waited: ${formatDuration(run.waited)}`] : [];
-  return [...listChanges(run).map((change) => change.join(": ")), ...waited].join("\n");
+  const waited = formatWait(run);
+  return [...listChanges(run).map((change) => change.join(": ")), waited && `waited: ${waited}`]
+    .filter(Boolean)
+    .join("\n");
 }

@@ -1,12 +1,12 @@
 /** How an output was made: its values, node, size, time, cost, workflow and server, and where the time went. */
 
 import { Bar } from "../bar";
-import { formatDuration, listChanges } from "../format";
-import { useAnswer, useMedia } from "../session/hooks";
-import { toMediaRef } from "../session/media";
+import { formatDuration, formatWait, listChanges } from "../format";
+import { useAnswer } from "../session/hooks";
 import type { Run } from "../session/protocol";
 import type { Session } from "../session/session";
-import { findLabel, isVisual, type RunOutput } from "./runs";
+import { useThumbnail } from "./outputViews";
+import { findLabel, type RunOutput } from "./runs";
 
 /** Names and values, as the rows of a list. */
 export function Rows({ rows }: { rows: readonly (readonly [string, string])[] }) {
@@ -25,16 +25,17 @@ export interface DetailsProps {
 }
 
 /** The details of an output. */
-export function Details({ session, output: { run, item }, showName }: DetailsProps) {
+export function Details({ session, output, showName }: DetailsProps) {
+  const { run, item } = output;
   // The thumbnail comes with the size of the image, where the run does not have it.
-  const thumb = useMedia(session, isVisual(item) && !item.width ? toMediaRef(run, item, "thumb") : null);
+  const thumb = useThumbnail(session, output, !item.width);
   const { width, height } = item.width ? item : thumb;
   const rows: [string, string][] = [
     ...listChanges(run).map(([name, value]): [string, string] => [findLabel(name, session.get("fields")), value]),
     ["Node", item.var ? `${item.node} (${item.var})` : item.node],
     ["Size", width ? `${width} × ${height}` : ""],
     ["Time", run.seconds === null ? "" : formatDuration(run.seconds)],
-    ["Waited", run.waited && run.waited >= 0.1 ? formatDuration(run.waited) : ""],
+    ["Waited", formatWait(run)],
     ["Cost", run.cost],
     ["Workflow", run.workflow],
   ];

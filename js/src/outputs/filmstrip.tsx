@@ -3,10 +3,9 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Button } from "../buttons";
 import { PlayIcon, TextIcon } from "../icons";
-import { useMedia } from "../session/hooks";
-import { toMediaRef } from "../session/media";
 import type { Session } from "../session/session";
-import { getOutputKey, isVisual, type RunOutput } from "./runs";
+import { useThumbnail } from "./outputViews";
+import { getOutputKey, type RunOutput } from "./runs";
 
 /** Outputs on each side of the current one that are in the page. */
 const REACH = 20;
@@ -46,7 +45,7 @@ export function Filmstrip({ session, outputs, index, onShow }: FilmstripProps) {
 }
 
 function Frame({ session, run, item }: RunOutput & { session: Session }) {
-  const { url } = useMedia(session, isVisual(item) ? toMediaRef(run, item, "thumb") : null);
+  const { url } = useThumbnail(session, { run, item });
   if (url) return <img src={url} alt="" draggable={false} />;
   return item.kind === "text" || item.kind === "file" ? <TextIcon /> : <PlayIcon />;
 }

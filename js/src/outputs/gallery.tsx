@@ -6,8 +6,6 @@ import { Button, IconButton } from "../buttons";
 import { formatAltText, formatValue } from "../format";
 import { DiscardIcon, PlayIcon, TextIcon } from "../icons";
 import { listen, observeSize } from "../listen";
-import { useMedia } from "../session/hooks";
-import { toMediaRef } from "../session/media";
 import { attachOutput } from "../session/outputDrag";
 import { isEqual, type Run } from "../session/protocol";
 import type { Session } from "../session/session";
@@ -16,7 +14,7 @@ import { CaptionText } from "./caption";
 import { Failure } from "./failure";
 import { CELL, GAP, type Line, layOutRuns, measureMore, type Segment } from "./galleryLayout";
 import type { Opened } from "./lightbox";
-import { OutputView, type OutputViewProps, useHasBeenVisible } from "./outputViews";
+import { OutputView, type OutputViewProps, useHasBeenVisible, useThumbnail } from "./outputViews";
 import { findStagedRun, getOutputKey, isVisual } from "./runs";
 
 /** Pixels above and below the visible area whose lines are in the page as well: Tab moves the focus there. */
@@ -287,7 +285,7 @@ function Tile(props: TileProps) {
 function Thumbnail({ session, run, item, alt, onOpen }: TileProps) {
   const tile = useRef<HTMLButtonElement>(null);
   const visible = useHasBeenVisible(tile);
-  const { url, error } = useMedia(session, visible ? toMediaRef(run, item, "thumb") : null);
+  const { url, error } = useThumbnail(session, { run, item }, visible);
   return (
     <button
       ref={tile}

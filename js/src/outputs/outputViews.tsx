@@ -4,13 +4,13 @@ import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, CopyLink, IconButton } from "../buttons";
 import { saveFile } from "../clipboard";
-import { formatBytes, formatPercent } from "../format";
+import { formatFetched, formatPercent } from "../format";
 import { DownloadIcon, PlayIcon } from "../icons";
 import { observeSight } from "../listen";
 import { useMedia } from "../session/hooks";
 import { type MediaState, toMediaRef } from "../session/media";
 import type { Session } from "../session/session";
-import type { RunOutput } from "./runs";
+import { isVisual, type RunOutput } from "./runs";
 import type { Zoom } from "./zoom";
 
 /** How far outside of the visible area an element counts as visible, so that it is loaded in time. */
@@ -24,6 +24,11 @@ export function useHasBeenVisible(element: RefObject<Element | null>): boolean {
     return observeSight(element.current, (isVisible) => isVisible && setVisible(true), VISIBLE_MARGIN);
   }, [visible, element]);
   return visible;
+}
+
+/** Hold the thumbnail of an output, once it is wanted. Only images and videos have one. */
+export function useThumbnail(session: Session, output: RunOutput | undefined, isWanted = true): MediaState {
+  return useMedia(session, output && isWanted && isVisual(output.item) ? toMediaRef(output, "thumb") : null);
 }
 
 export interface OutputViewProps extends RunOutput {
@@ -54,8 +59,8 @@ export function OutputView(props: PlayerProps) {
 function Player({ session, run, item, alt, autoLoad = false, zoom }: PlayerProps) {
   const [started, setStarted] = useState(autoLoad);
   const isVideo = item.kind === "video";
-  const poster = useMedia(session, isVideo ? toMediaRef(run, item, "thumb") : null);
-  const full = useMedia(session, started ? toMediaRef(run, item, "full") : null);
+  const poster = useThumbnail(session, { run, item });
+  const full = useMedia(session, started ? toMediaRef({ run, item }, "full") : null);
   const size = { width: item.width, height: item.height };
   if (full.url && isVideo) {
     return (
@@ -128,7 +133,7 @@ export function Download({ session, run, item, class: look, children }: Download
       setNote(formatDownload(state));
       if (state.url) saveFile(state.url, item.name);
     };
-    const held = session.media.hold(toMediaRef(run, item, "full"), onChange);
+    const held = session.media.hold(toMediaRef({ run, item }, "full"), onChange);
     release.current = held.release;
     onChange();
   };
@@ -148,5 +153,5 @@ export function Download({ session, run, item, class: look, children }: Download
 function formatDownload({ url, error, fraction, total }: MediaState): string {
   if (error !== undefined) return error;
   if (url) return "";
-  return total ? `${formatPercent(fraction)} of ${formatBytes(total)}` : "…";
+  return formatFetched(fraction, total) || "…";
 }

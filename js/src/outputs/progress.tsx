@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Bar } from "../bar";
 import { Button, IconButton } from "../buttons";
-import { formatClock, formatDuration, formatSeed } from "../format";
+import { formatClock, formatDuration, formatSeed, formatWait } from "../format";
 import { BellIcon, InfoIcon } from "../icons";
 import { clamp } from "../number";
 import { useTopics } from "../session/hooks";
@@ -146,9 +146,10 @@ function formatUnchanged(run: Run | undefined): string {
 }
 
 /** Describe what a status leaves out: the wait in the queue, and the whole seeds. */
-function describeTimes({ waited, seeds }: Run): string {
-  const wait = waited && waited >= 0.1 ? [`waited ${formatDuration(waited)} in the queue`] : [];
-  return [...wait, ...Object.entries(seeds).map((seed) => seed.join(" "))].join("\n");
+function describeTimes(run: Run): string {
+  const waited = formatWait(run);
+  const seeds = Object.entries(run.seeds).map((seed) => seed.join(" "));
+  return [waited && `waited ${waited} in the queue`, ...seeds].filter(Boolean).join("\n");
 }
 
 function formatQueued({ queue_position: ahead, note }: Partial<Progress>): string {

@@ -12,7 +12,7 @@ import type { Run } from "../session/protocol";
 import type { Session } from "../session/session";
 import { Failure } from "./failure";
 import type { Opened } from "./lightbox";
-import { OutputView } from "./outputViews";
+import { OutputView, useThumbnail } from "./outputViews";
 import { findMainItem, findStagedRun, getOutputKey, isVisual, type RunOutput } from "./runs";
 
 /** Aspect ratios that the stage takes; images beyond them have margins. */
@@ -49,10 +49,7 @@ function StageContent({ session, onOpen }: StageProps) {
   const output = findShownOutput(session, staged);
   const isCurrent = output?.run === staged;
   const preview = findPreview(session, isCurrent);
-  const thumb = useMedia(
-    session,
-    output && isVisual(output.item) ? toMediaRef(output.run, output.item, "thumb") : null,
-  );
+  const thumb = useThumbnail(session, output);
   const style = { "--ck-aspect": useAspect(session, preview ?? (output?.item.width ? output.item : thumb)) };
 
   if (staged?.error && staged.status === "failed") {
@@ -169,7 +166,7 @@ interface StageImageProps extends RunOutput {
 }
 
 function StageImage({ session, run, item, alt, thumbUrl, frame, onOpen }: StageImageProps) {
-  const full = useMedia(session, toMediaRef(run, item, "full"));
+  const full = useMedia(session, toMediaRef({ run, item }, "full"));
   const url = full.url ?? thumbUrl;
   if (!url) return frame && !full.error ? <PreviewCanvas frame={frame} /> : <p class="ck-note">{full.error ?? ""}</p>;
   return (

@@ -46,7 +46,7 @@ const MAX_CONCURRENT_THUMBNAILS = 6;
 const WRONG_SIZE = "the kernel sent data of the wrong size";
 
 /** Return the reference to an output of a run, in the given size. */
-export function toMediaRef(run: Run, item: Item, size: Size): MediaRef {
+export function toMediaRef({ run, item }: { run: Run; item: Item }, size: Size): MediaRef {
   return { run: run.id, key: item.key, size };
 }
 

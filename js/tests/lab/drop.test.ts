@@ -7,7 +7,7 @@ import type { App, NotebookPanel, NotebookTracker, Shared } from "../../lab/jupy
 afterEach(() => vi.unstubAllGlobals());
 
 /** Make a notebook whose drops the plugin gets first; `seen` has those that reach JupyterLab. */
-function makeNotebook() {
+function makeNotebook(app = {}) {
   const node = document.createElement("div");
   const seen: Event[] = [];
   node.addEventListener("drop", (event) => seen.push(event));
@@ -15,7 +15,7 @@ function makeNotebook() {
   const tracker = {
     widgetAdded: { connect: (callback: (sender: unknown, value: NotebookPanel) => void) => callback(null, panel) },
   } as unknown as NotebookTracker;
-  makeDropPlugin({ notebook: { INotebookTracker: {} } } as unknown as Shared)?.activate({} as App, tracker);
+  makeDropPlugin({ notebook: { INotebookTracker: {} } } as unknown as Shared)?.activate(app as App, tracker);
   return { node, seen };
 }
 
@@ -44,4 +44,26 @@ it("gives a file back to JupyterLab that can't be read, such as a folder with a 
   node.dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer: dataTransfer as unknown as DataTransfer }));
   await vi.waitFor(() => expect(seen).toHaveLength(1));
   expect((seen[0] as DragEvent).dataTransfer?.files[0]).toBe(file);
+});
+
+it("reads a file of the file browser again at each drag", async () => {
+  let text = "{}";
+  const contents = {
+    get: async () => ({ name: "a.json", type: "file", size: text.length, content: btoa(text) }),
+  };
+  const { node } = makeNotebook({ serviceManager: { contents } });
+  const drag = async () => {
+    const mimeData = { hasData: () => true, getData: () => ["a.json"] };
+    const send = (type: string) => {
+      const event = Object.assign(new Event(type, { bubbles: true, cancelable: true }), { mimeData });
+      node.dispatchEvent(event);
+      return event.defaultPrevented;
+    };
+    send("lm-dragenter");
+    await new Promise((resolve) => setTimeout(resolve));
+    return send("lm-dragover");
+  };
+  expect(await drag()).toBe(false);
+  text = '{"1": {"class_type": "KSampler", "inputs": {}}}';
+  expect(await drag()).toBe(true);
 });

@@ -89,6 +89,15 @@ describe("the section of LoRAs", () => {
     expect(document.activeElement).toBe([...el.querySelectorAll(".ck-strengths input")].at(-1));
   });
 
+  it("gets the focus back when a strength is not a number", async () => {
+    const el = await start();
+    const strength = el.querySelector(".ck-strengths input") as HTMLInputElement;
+    await typeInto(strength, "abc");
+    await click(findButton(el, "Run"));
+    expect(document.activeElement).toBe(strength);
+    expect(page.model.getSent("run")).toEqual([]);
+  });
+
   it("leaves out, moves and removes by keys, and the focus stays", async () => {
     const el = await start();
     await click(findByLabel(el, "Use anna.safetensors"));

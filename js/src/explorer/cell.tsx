@@ -67,7 +67,7 @@ export class Cell extends Component<CellProps> {
 
   #watch(): void {
     this.#stop?.();
-    this.#stop = this.props.explorer.watchPoint(this.props.point, () => this.setState({}));
+    this.#stop = this.props.explorer.subscribe(`point ${this.props.point}`, () => this.setState({}));
   }
 
   override componentDidMount(): void {

@@ -64,8 +64,6 @@ export class Explorer extends Session {
   /** Frames of running points, as object URLs. */
   readonly #frames = new Map<number, string>();
   readonly #model: Model;
-  readonly #subscribers = new Set<() => void>();
-  readonly #pointSubscribers = new Map<number, Set<() => void>>();
   readonly #undo: Undo[] = [];
   #arrangement: Arrangement | undefined;
   #looked = "";
@@ -74,13 +72,13 @@ export class Explorer extends Session {
   constructor(model: Model) {
     super(model);
     this.#model = model;
-    const refresh = (point: number) => this.#notifyPoint(point);
+    const refresh = (point: number) => this.notify(`point ${point}`);
     this.thumbs = new Thumbs(this.channel, refresh);
     this.details = new DetailsCache(this.channel, refresh);
     this.listen("msg:custom", (content: unknown, buffers: (ArrayBufferView | ArrayBuffer)[] = []) =>
       this.#handleExplorerMessage(content, buffers),
     );
-    this.listen("change:title", () => this.#notifyAll());
+    this.listen("change:title", () => this.notify("grid"));
   }
 
   override get<K extends keyof Traits>(trait: K): Traits[K] {
@@ -99,8 +97,6 @@ export class Explorer extends Session {
     clearTimeout(this.#arrangeTimer);
     this.thumbs.clear();
     for (const point of [...this.#frames.keys()]) this.#dropFrame(point);
-    this.#subscribers.clear();
-    this.#pointSubscribers.clear();
   }
 
   /** Return the values that say which point this is, as pairs of name and value; `all` of them, or the differing ones. */
@@ -129,28 +125,6 @@ export class Explorer extends Session {
   /** Called when points have come or changed. */
   protected handleChange(): void {}
 
-  /** Render everything again, each cell too. */
-  protected notifyViews(): void {
-    for (const point of [...this.#pointSubscribers.keys()]) this.#notifyPoint(point);
-    this.#notifyAll();
-  }
-
-  /** Call back when anything but a single point changes; return a function that stops this. */
-  watch(callback: () => void): () => void {
-    this.#subscribers.add(callback);
-    return () => this.#subscribers.delete(callback);
-  }
-
-  /** Call back when a point changes; return a function that stops this. */
-  watchPoint(point: number, callback: () => void): () => void {
-    const subscribers = this.#pointSubscribers.get(point) ?? new Set();
-    this.#pointSubscribers.set(point, subscribers.add(callback));
-    return () => {
-      subscribers.delete(callback);
-      if (subscribers.size === 0) this.#pointSubscribers.delete(point);
-    };
-  }
-
   get arrangement(): Arrangement {
     this.#arrangement ??= readArrangement(
       (this.#model as unknown as { get(name: string): unknown }).get("arrangement"),
@@ -162,7 +136,7 @@ export class Explorer extends Session {
   /** Change the arrangement, and let the kernel keep it. */
   arrange(change: Partial<Arrangement>): void {
     this.#arrangement = readArrangement({ ...this.arrangement, ...change }, this.about.axes);
-    this.#notifyAll();
+    this.notify("grid");
     clearTimeout(this.#arrangeTimer);
     this.#arrangeTimer = setTimeout(() => {
       this.channel.request("arrange", { arrangement: this.arrangement }).catch(() => {});
@@ -188,15 +162,13 @@ export class Explorer extends Session {
     if (point === this.focused) return;
     const before = this.focused;
     this.focused = point;
-    this.#notifyPoint(before);
-    this.#notifyPoint(point);
-    this.#notifyAll();
+    this.#refresh([before, point]);
   }
 
   /** Bring the point with the focus into sight: a key is about it. */
   reveal(): void {
     this.reveals++;
-    this.#notifyAll();
+    this.notify("grid");
   }
 
   /** Select points, in place of those that were selected. */
@@ -205,8 +177,7 @@ export class Explorer extends Session {
     const next = [...points];
     this.selected.clear();
     for (const point of next) this.selected.add(point);
-    for (const point of changed) this.#notifyPoint(point);
-    this.#notifyAll();
+    this.#refresh(changed);
   }
 
   /** Select a point, or no longer. */
@@ -219,13 +190,9 @@ export class Explorer extends Session {
   /** Choose a point for comparison, or no longer; the oldest gives way. */
   toggleCompared(point: number): void {
     if (!this.compared.delete(point) && this.points.isDone(point)) this.compared.add(point);
-    const [oldest] = this.compared;
-    if (this.compared.size > MAX_COMPARED && oldest !== undefined) {
-      this.compared.delete(oldest);
-      this.#notifyPoint(oldest);
-    }
-    this.#notifyPoint(point);
-    this.#notifyAll();
+    const [oldest = point] = this.compared;
+    if (this.compared.size > MAX_COMPARED) this.compared.delete(oldest);
+    this.#refresh([oldest, point]);
   }
 
   /** Compare these points, in this order, at most four. */
@@ -234,8 +201,7 @@ export class Explorer extends Session {
     const done = points.filter((point) => this.points.isDone(point));
     this.compared.clear();
     for (const point of done.slice(0, MAX_COMPARED)) this.compared.add(point);
-    for (const point of changed) this.#notifyPoint(point);
-    this.#notifyAll();
+    this.#refresh(changed);
   }
 
   /** The points that a mark is for: those that are selected, else the one with the focus. */
@@ -295,12 +261,11 @@ export class Explorer extends Session {
       const [from, to] = [before[at], after[at]];
       if (!from || !to) return;
       this.points.setMarkByte(point, encodeMarks(to));
-      this.#notifyPoint(point);
       const key = JSON.stringify(listChangedMarks(from, to));
       if (key !== "{}") bySet.set(key, [...(bySet.get(key) ?? []), point]);
     });
     for (const [set, marked] of bySet) void this.requestOrNotify("mark", { points: marked, set: JSON.parse(set) });
-    this.#notifyAll();
+    this.#refresh(points);
   }
 
   #handleExplorerMessage(content: unknown, buffers: (ArrayBufferView | ArrayBuffer)[]): void {
@@ -319,7 +284,7 @@ export class Explorer extends Session {
   #handleProgress(points: Record<string, unknown>): void {
     for (const [point, progress] of Object.entries(points)) {
       this.details.update(Number(point), { progress: progress as PointProgress });
-      this.#notifyPoint(Number(point));
+      this.notify(`point ${Number(point)}`);
     }
   }
 
@@ -338,12 +303,11 @@ export class Explorer extends Session {
       this.loaded = true;
       for (let point = 0; point < this.points.count; point++) this.details.expire(point);
     }
-    for (const point of change === "all" ? [...this.#pointSubscribers.keys()] : change) {
-      this.details.expire(point);
-      this.#notifyPoint(point);
-    }
+    const changed = change === "all" ? [] : change;
+    for (const point of changed) this.details.expire(point);
     this.handleChange();
-    this.#notifyAll();
+    if (change === "all") this.notifyAll();
+    else this.#refresh(changed);
   }
 
   /** Forget what is known of a point whose state has changed. */
@@ -372,7 +336,7 @@ export class Explorer extends Session {
     this.#dropFrame(Number(point));
     this.#frames.set(Number(point), URL.createObjectURL(new Blob([bytes], { type: String(mime) })));
     this.channel.send("painted", { prompt_id, seq });
-    this.#notifyPoint(Number(point));
+    this.notify(`point ${Number(point)}`);
   }
 
   #dropFrame(point: number): void {
@@ -382,11 +346,9 @@ export class Explorer extends Session {
     URL.revokeObjectURL(url);
   }
 
-  #notifyAll(): void {
-    for (const each of [...this.#subscribers]) each();
-  }
-
-  #notifyPoint(point: number): void {
-    for (const each of [...(this.#pointSubscribers.get(point) ?? [])]) each();
+  /** Render the cells of points again, and what is not about a single one. */
+  #refresh(points: Iterable<number>): void {
+    for (const point of points) this.notify(`point ${point}`);
+    this.notify("grid");
   }
 }

@@ -27,9 +27,7 @@ const LARGE = 260;
 
 /** The explorer of a sweep, or the library of all runs. */
 export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: string }) {
-  useTopics(explorer, "state");
-  const [turn, render] = useState({});
-  useLayoutEffect(() => explorer.watch(() => render({})), [explorer]);
+  const turn = useTopics(explorer, "state", "grid");
   const root = useRef<HTMLDivElement>(null);
   const width = useWidth(root);
   const [opened, setOpened] = useState<Opened | null>(null);
@@ -50,7 +48,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
     if (explorer.summons > 0) root.current?.scrollIntoView();
   }, [explorer.summons]);
   // The lightbox shows marks, too.
-  useLayoutEffect(() => explorer.watchPoint(explorer.focused, () => opened && render({})), [explorer.focused, opened]);
+  useTopics(explorer, opened ? `point ${explorer.focused}` : "grid");
 
   const show = (point: number, key?: string, info = false) => {
     const opening = ++openings.current;

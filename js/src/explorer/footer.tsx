@@ -1,10 +1,11 @@
 /** The line below the grid: the point with the focus, its marks, and what can be done with it. */
 
 import type { ComponentChildren } from "preact";
-import { useLayoutEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Button, IconButton } from "../buttons";
 import { formatDuration } from "../format";
 import { CodeIcon, GridIcon, InputIcon, ResetIcon, ScreenIcon, SettingsIcon } from "../icons";
+import { useTopics } from "../session/hooks";
 import { Ask } from "./ask";
 import { STALE_WORDS, STATE_WORDS } from "./cell";
 import type { Explorer } from "./explorer";
@@ -24,8 +25,7 @@ export interface FooterProps {
 /** The footer. It is always as high, whatever it says. */
 export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: FooterProps) {
   const point = explorer.focused;
-  const [, render] = useState({});
-  useLayoutEffect(() => explorer.watchPoint(point, () => render({})), [explorer, point]);
+  useTopics(explorer, `point ${point}`);
   const { selected, compared, points, details } = explorer;
   const state = points.getState(point);
   const found = details.get(point);

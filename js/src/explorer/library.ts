@@ -72,7 +72,7 @@ export class Library extends Explorer {
   /** Look for something else. */
   find(change: Partial<Query>): void {
     this.query = { ...this.query, ...change };
-    this.notifyViews();
+    this.notifyAll();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#find(), FIND_DELAY);
   }
@@ -115,7 +115,7 @@ export class Library extends Explorer {
     if (!this.#opened.delete(head)) this.#opened.add(head);
     else super.focus(head);
     this.days = [...this.days];
-    this.notifyViews();
+    this.notifyAll();
   }
 
   /** List the runs that are shown by day: of a closed stack the first one. */
@@ -136,7 +136,7 @@ export class Library extends Explorer {
     } catch (error) {
       if (turn === this.#turn) this.problem = getErrorMessage(error);
     }
-    this.notifyViews();
+    this.notifyAll();
   }
 
   #show(days: [string, number[][]][]): void {

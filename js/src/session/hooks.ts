@@ -7,9 +7,9 @@ import type { Session, Topic } from "./session";
 
 const NO_MEDIA: MediaState = { fraction: 0 };
 
-/** Render a component again when one of the topics changes. */
-export function useTopics(session: Session, ...topics: Topic[]): void {
-  const [, render] = useState({});
+/** Render a component again when one of the topics changes; return an object that is another one then. */
+export function useTopics(session: Session, ...topics: Topic[]): object {
+  const [turn, render] = useState({});
   // A layout effect, because an effect that runs later would miss changes in between.
   useLayoutEffect(() => {
     const unsubscribe = topics.map((topic) => session.subscribe(topic, () => render({})));
@@ -17,6 +17,7 @@ export function useTopics(session: Session, ...topics: Topic[]): void {
       for (const each of unsubscribe) each();
     };
   }, [session, ...topics]);
+  return turn;
 }
 
 /** Ask the kernel for what can be done without; return its newest answer, and undefined before it. */

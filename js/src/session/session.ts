@@ -50,8 +50,12 @@ const DEFAULT_TRAITS: Traits = {
 
 const TRAITS = Object.keys(DEFAULT_TRAITS) as (keyof Traits)[];
 
-/** What a component can subscribe to: the parts that change often, and everything else as "state". */
-export type Topic = "state" | "progress" | "preview" | "uploads";
+/**
+ * What a component can subscribe to: the parts that change often, and everything else as "state".
+ *
+ * An explorer has one for each point, and "grid" for what is not about a single one.
+ */
+export type Topic = "state" | "progress" | "preview" | "uploads" | "grid" | `point ${number}`;
 
 /** One model with everything that its views share. */
 export class Session {
@@ -93,7 +97,7 @@ export class Session {
     this.#host = new Host(model);
     this.channel = new Channel(
       model,
-      () => this.#notify("state"),
+      () => this.notify("state"),
       () => this.#markUncertain(),
     );
     this.values = new Values(
@@ -109,16 +113,16 @@ export class Session {
       getFields: () => this.get("fields"),
       getDraftKey: () => this.#getDraftKey(),
     });
-    this.uploads = new Uploads(this.channel, () => this.#notify("uploads"));
+    this.uploads = new Uploads(this.channel, () => this.notify("uploads"));
     this.cancelling = new Cancelling(
       this,
       () => this.#host.interruptKernel(),
-      () => this.#notify("state"),
+      () => this.notify("state"),
     );
     this.sight = new Sight((visible) => this.channel.send("sight", { page: this.channel.pageId, visible }));
     this.media = new MediaCache(this.channel);
     this.preview = new Preview(
-      () => this.#notify("preview"),
+      () => this.notify("preview"),
       // What is out of sight has no pace to keep.
       (frame) => (this.sight.hidden ? undefined : this.channel.send("painted", frame)),
     );
@@ -161,7 +165,10 @@ export class Session {
   subscribe(topic: Topic, callback: () => void): () => void {
     const subscribers = this.#subscribers.get(topic) ?? new Set();
     this.#subscribers.set(topic, subscribers.add(callback));
-    return () => subscribers.delete(callback);
+    return () => {
+      subscribers.delete(callback);
+      if (subscribers.size === 0 && this.#subscribers.get(topic) === subscribers) this.#subscribers.delete(topic);
+    };
   }
 
   /** Why the last action failed, on one line; empty if it did not. */
@@ -221,7 +228,7 @@ export class Session {
     if (unset) {
       this.#unset.set(unset.name, formatUnset(unset));
       this.showNotice("");
-      this.#notify("state");
+      this.notify("state");
       return unset.name;
     }
     this.values.flush();
@@ -278,7 +285,7 @@ export class Session {
   showNotice(notice: string): void {
     if (notice === this.#notice) return;
     this.#notice = notice;
-    this.#notify("state");
+    this.notify("state");
   }
 
   /** Remove all listeners and free all resources. */
@@ -300,8 +307,14 @@ export class Session {
     this.#cleanups.push(() => off.call(this.#model, event, callback));
   }
 
-  #notify(topic: Topic): void {
+  /** Render what shows a topic again. */
+  protected notify(topic: Topic): void {
     for (const subscriber of [...(this.#subscribers.get(topic) ?? [])]) subscriber();
+  }
+
+  /** Render everything again. */
+  protected notifyAll(): void {
+    for (const topic of [...this.#subscribers.keys()]) this.notify(topic);
   }
 
   #handleTraitChange(trait: keyof Traits): void {
@@ -312,18 +325,18 @@ export class Session {
     } else if (trait === "progress") {
       this.#progressAt = performance.now();
       this.#resetPreview(this.get("progress").prompt_id);
-      this.#notify("progress");
+      this.notify("progress");
     } else {
       if (trait === "fields") this.#takeSeedModes();
       if (trait === "status" && !this.active) this.cancelling.clear();
       if (trait === "storage") this.drafts.handleKeyChange();
-      this.#notify("state");
+      this.notify("state");
     }
   }
 
   #handleValuesChange(): void {
     for (const name of this.#unset.keys()) if (!isUnset(this.values.get(name))) this.#unset.delete(name);
-    this.#notify("state");
+    this.notify("state");
     this.drafts.save();
   }
 
@@ -333,11 +346,11 @@ export class Session {
     if (content.kind === "server") {
       const servers = Array.isArray(content.servers) ? (content.servers as Pool) : [];
       this.#address = { address: String(content.address ?? ""), message: String(content.message ?? ""), servers };
-      this.#notify("state");
+      this.notify("state");
     }
     if (content.kind === "items") {
       this.#items[String(content.run)] = content.items as Item[];
-      this.#notify("state");
+      this.notify("state");
     }
     const [frame] = buffers;
     if (content.kind === "preview" && frame) {
@@ -392,7 +405,7 @@ export class Session {
   #markUncertain(): void {
     if (!this.channel.closed) {
       this.channel.close();
-      this.#notify("state");
+      this.notify("state");
     }
     this.channel.send("hello");
   }
@@ -400,7 +413,7 @@ export class Session {
   #markConnected(): void {
     if (!this.channel.closed) return;
     this.channel.open();
-    this.#notify("state");
+    this.notify("state");
   }
 }
 

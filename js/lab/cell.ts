@@ -6,14 +6,14 @@ const LOAD = "%load_ext comfykit_jupyter";
 const LOADED = /load_ext\s+comfykit_jupyter/;
 
 /** Return a workflow as the magic reads it: quoted where the name has spaces or signs, and never read as an option. */
-export function quoteSource(path: string): string {
+function quoteSource(path: string): string {
   const text = /^[\p{L}\p{N}_.]/u.test(path) && !path.includes(":") ? path : `./${path}`;
   if (!/[\s'"\\={}]/.test(text)) return text;
   return `"${text.replace(/["\\]/g, (sign) => `\\${sign}`)}"`;
 }
 
 /** Return the path of a file as the kernel of a notebook sees it: relative to the notebook's folder. */
-export function makeRelative(path: string, notebook: string): string {
+function makeRelative(path: string, notebook: string): string {
   const to = path.split("/");
   const from = notebook.split("/").slice(0, -1);
   let shared = 0;

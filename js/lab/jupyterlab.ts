@@ -28,7 +28,7 @@ export interface Cell {
   readonly model: { readonly type: string; readonly sharedModel: { source: string; execution_count?: number | null } };
 }
 
-export interface NotebookView {
+interface NotebookView {
   readonly node: HTMLElement;
   readonly widgets: readonly Cell[];
   readonly activeCell: Cell | null;

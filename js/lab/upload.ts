@@ -32,7 +32,7 @@ export async function putBeside(contents: Contents, folder: string, file: File):
 }
 
 /** Return `fox-2.json` for `fox.json` and 2. */
-export function numberName(name: string, count: number): string {
+function numberName(name: string, count: number): string {
   if (count === 0) return name;
   const dot = name.lastIndexOf(".");
   return dot > 0 ? `${name.slice(0, dot)}-${count}${name.slice(dot)}` : `${name}-${count}`;

@@ -16,7 +16,7 @@ import type { Session } from "./session/session";
 /** Most runs that the kernel accepts at once. */
 const MAX_RUNS = 100;
 
-export interface FormProps {
+interface FormProps {
   session: Session;
   /** A prefix for the ids of this view's elements. */
   uid: string;

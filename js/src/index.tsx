@@ -6,9 +6,9 @@
 
 import type { InitializeProps, RenderProps } from "@anywidget/types";
 import { render as renderComponent } from "preact";
-import { Explorer } from "./explorer/explorer";
 import { ExplorerView } from "./explorer/explorerView";
-import { Library } from "./explorer/library";
+import { Explorer } from "./explorer/state/explorer";
+import { Library } from "./explorer/state/library";
 import { randomId } from "./session/channel";
 import type { Model, Traits } from "./session/protocol";
 import { Session } from "./session/session";

@@ -3,8 +3,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { MissingList } from "./controls/missing";
-import { Explorer } from "./explorer/explorer";
 import { ExplorerView } from "./explorer/explorerView";
+import { Explorer } from "./explorer/state/explorer";
 import { Buttons, Form, runForm } from "./form";
 import { useEndNotice } from "./outputs/endNotice";
 import { Gallery } from "./outputs/gallery";
@@ -16,7 +16,7 @@ import type { Server } from "./session/protocol";
 import type { Session } from "./session/session";
 import { claim, stopPlainKey } from "./session/shortcuts";
 
-export interface WidgetProps {
+interface WidgetProps {
   session: Session;
   /** A prefix for the ids of this view's elements. */
   uid: string;

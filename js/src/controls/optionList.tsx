@@ -29,7 +29,7 @@ export function filterChoices(choices: readonly Value[], query: string): Value[]
   return [...found.filter(startsWithFirst), ...found.filter((choice) => !startsWithFirst(choice))];
 }
 
-export interface OptionListProps {
+interface OptionListProps {
   id: string;
   label: string;
   /** The element that has the focus. */

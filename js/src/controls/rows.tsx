@@ -19,7 +19,7 @@ interface RowsProps {
   uid: string;
 }
 
-export interface BlockRowsProps extends RowsProps {
+interface BlockRowsProps extends RowsProps {
   block: Block;
   /** Whether the heading is shown. */
   showHeading: boolean;

@@ -1,12 +1,12 @@
 /** The note and the tags of points, to be edited in place. */
 
 import { useLayoutEffect, useRef } from "preact/hooks";
-import type { Explorer } from "./explorer";
+import type { Explorer } from "./state/explorer";
 
 /** What stands between two notes, and between two tags. */
 const SEPARATORS = [" ", ", "];
 
-export interface AnnotationProps {
+interface AnnotationProps {
   explorer: Explorer;
   /** They all get what is changed. */
   points: readonly number[];

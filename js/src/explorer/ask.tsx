@@ -6,13 +6,13 @@ import { IconButton } from "../buttons";
 import { copyText } from "../clipboard";
 import { formatValue } from "../format";
 import { CheckIcon } from "../icons";
-import type { Explorer } from "./explorer";
 import { Menu } from "./menu";
+import type { Explorer } from "./state/explorer";
 
 /** Characters of copied code that are shown. */
 const CODE_LENGTH = 40;
 
-export interface AskProps {
+interface AskProps {
   explorer: Explorer;
   point: number;
   kind: "form" | "use" | "code";

@@ -6,10 +6,10 @@ import { Button } from "../buttons";
 import { formatValue } from "../format";
 import { AlertIcon, PlayIcon, TextIcon } from "../icons";
 import type { Item } from "../session/protocol";
-import type { Explorer } from "./explorer";
-import type { Details, Marks, PointState } from "./protocol";
+import type { Explorer } from "./state/explorer";
+import type { Details, Marks, PointState } from "./state/protocol";
 
-export interface CellProps {
+interface CellProps {
   explorer: Explorer;
   uid: string;
   point: number;
@@ -45,7 +45,7 @@ export function buildCellId(uid: string, point: number): string {
 }
 
 /** Say on one line what a point is: its values, its state, its marks. */
-export function nameCell(explorer: Explorer, point: number): string {
+function nameCell(explorer: Explorer, point: number): string {
   const values = explorer.describe(point).map((pair) => pair.join(" ").trim());
   const { star, rejected, rating, note } = explorer.points.getMarks(point);
   const reason = explorer.details.get(point)?.reason;

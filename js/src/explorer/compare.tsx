@@ -11,8 +11,8 @@ import { useZoom } from "../outputs/zoom";
 import { useAnswer } from "../session/hooks";
 import { hasModifier } from "../session/shortcuts";
 import { MarkSigns } from "./cell";
-import type { Explorer } from "./explorer";
-import { findAction } from "./keys";
+import type { Explorer } from "./state/explorer";
+import { findAction } from "./state/keys";
 import { followFirst, stepFrames } from "./videos";
 
 const MODES = ["side", "divider", "flicker", "difference"] as const;
@@ -23,7 +23,7 @@ type Mode = (typeof MODES)[number];
 const FLICKER_TIME = 600;
 const LETTERS = "ABCD";
 
-export interface CompareProps {
+interface CompareProps {
   explorer: Explorer;
   onClose(): void;
 }

@@ -10,16 +10,16 @@ import { useTopics } from "../session/hooks";
 import { claim, stopPlainKey } from "../session/shortcuts";
 import { Annotation } from "./annotation";
 import { Compare } from "./compare";
-import type { Explorer } from "./explorer";
 import { Footer } from "./footer";
 import { Grid } from "./grid";
 import { SweepHeader } from "./header";
-import { type Action, findAction } from "./keys";
-import { type Layout, layOut } from "./layout";
-import { Library, layOutDays } from "./library";
 import { LibraryBar } from "./libraryBar";
 import { perform, removeValue } from "./perform";
 import { PointLightbox, showPoint } from "./pointLightbox";
+import type { Explorer } from "./state/explorer";
+import { type Action, findAction } from "./state/keys";
+import { type Layout, layOut } from "./state/layout";
+import { Library, layOutDays } from "./state/library";
 import { Toolbar } from "./toolbar";
 
 /** Pixels of a cell from which its thumbnail is a large one. */

@@ -8,12 +8,12 @@ import { CodeIcon, GridIcon, InputIcon, ResetIcon, ScreenIcon, SettingsIcon } fr
 import { useTopics } from "../session/hooks";
 import { Ask } from "./ask";
 import { STALE_WORDS, STATE_WORDS } from "./cell";
-import type { Explorer } from "./explorer";
-import type { Mark } from "./keys";
-import type { Library } from "./library";
 import { Menu } from "./menu";
+import type { Explorer } from "./state/explorer";
+import type { Mark } from "./state/keys";
+import type { Library } from "./state/library";
 
-export interface FooterProps {
+interface FooterProps {
   explorer: Explorer;
   /** The fields of the note and the tags, while they are edited. */
   annotation: ComponentChildren;

@@ -5,7 +5,7 @@ import { Button } from "../buttons";
 import { listen, observeSize } from "../listen";
 import { isEqual } from "../session/protocol";
 import { buildCellId, Cell } from "./cell";
-import type { Explorer } from "./explorer";
+import type { Explorer } from "./state/explorer";
 import {
   chooseCells,
   findOffset,
@@ -13,9 +13,10 @@ import {
   LABEL_LINE,
   type Layout,
   MAX_HEIGHT,
+  measureTracks,
   type Range,
   type Tracks,
-} from "./layout";
+} from "./state/layout";
 
 /** Pixels that the grid may be high in any window. */
 const LEAST_HEIGHT = 320;
@@ -26,7 +27,7 @@ const REST = 120;
 /** Milliseconds between two renderings of a grid that moves by more than half of what is in sight. */
 const FAST = 80;
 
-export interface GridProps {
+interface GridProps {
   explorer: Explorer;
   layout: Layout;
   uid: string;
@@ -160,16 +161,13 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
             style={{ top: `${findOffset(layout.rows, row, layout.height)}px`, height: `${layout.height}px` }}
           >
             {layout.labelWidth > 0 && (
-              <div
-                role="rowheader"
-                class="ck-x-label"
+              <TrackLabel
+                what="row"
+                tracks={layout.rows}
+                track={row}
                 style={{ width: `${layout.labelWidth}px`, left: `${layout.groupWidth}px` }}
-                title={layout.rows.labels[row]}
-                aria-label={nameTrack(layout.rows, row)}
-              >
-                <span>{layout.rows.labels[row]}</span>
-                {onRemove && <LeaveOut what="row" onClick={() => onRemove("rows", layout.pointAt(row, 0))} />}
-              </div>
+                onRemove={onRemove && (() => onRemove("rows", layout.pointAt(row, 0)))}
+              />
             )}
             {columnIndices.map((column) => {
               const point = layout.pointAt(row, column);
@@ -204,7 +202,7 @@ interface ColumnLabelsProps {
 }
 
 function ColumnLabels({ layout, side, columns, onRemove }: ColumnLabelsProps) {
-  const { groups, labels } = layout.columns;
+  const { groups } = layout.columns;
   const [first = 0, last = 0] = [columns[0], columns.at(-1)];
   const labelTop = groups.length > 0 ? LABEL_LINE : 0;
   return (
@@ -225,54 +223,66 @@ function ColumnLabels({ layout, side, columns, onRemove }: ColumnLabelsProps) {
             title={label}
             style={{
               left: `${side + findOffset(layout.columns, from, layout.width)}px`,
-              width: `${findOffset({ ...layout.columns, groups: [] }, count, layout.width) - 4}px`,
+              width: `${measureTracks(count, layout.width)}px`,
             }}
           >
             <span style={{ left: `${side}px` }}>{label}</span>
           </div>
         ))}
       {columns.map((column) => (
-        <div
+        <TrackLabel
           key={`c${column % columns.length}`}
-          role="columnheader"
-          aria-colindex={column + 1}
-          class="ck-x-label"
-          title={labels[column]}
-          aria-label={nameTrack(layout.columns, column)}
+          what="column"
+          tracks={layout.columns}
+          track={column}
           style={{
             top: `${labelTop}px`,
             left: `${side + findOffset(layout.columns, column, layout.width)}px`,
             width: `${layout.width}px`,
           }}
-        >
-          <span>{labels[column]}</span>
-          {onRemove && <LeaveOut what="column" onClick={() => onRemove("columns", layout.pointAt(0, column))} />}
-        </div>
+          onRemove={onRemove && (() => onRemove("columns", layout.pointAt(0, column)))}
+        />
       ))}
     </div>
   );
 }
 
-/** Return the name of a row or column, with the value of the outer axis. */
-function nameTrack({ labels, groups, inner }: Tracks, track: number): string {
-  return [groups[Math.floor(track / inner)]?.label, labels[track]].filter(Boolean).join(", ");
+interface TrackLabelProps {
+  what: "row" | "column";
+  tracks: Tracks;
+  track: number;
+  style: Record<string, string>;
+  /** Leaves the value out, where that is possible. */
+  onRemove: (() => void) | undefined;
 }
 
-/** A button on a label that leaves its value out. The key Delete does the same, so that Tab goes past it. */
-function LeaveOut({ what, onClick }: { what: string; onClick(): void }) {
+/** The label of a row or column. The key Delete does the same as its button, so that Tab goes past it. */
+function TrackLabel({ what, tracks, track, style, onRemove }: TrackLabelProps) {
+  const { labels, groups, inner } = tracks;
+  const label = labels[track];
+  const attributes = {
+    role: `${what}header` as const,
+    "aria-label": [groups[Math.floor(track / inner)]?.label, label].filter(Boolean).join(", "),
+    ...(what === "column" && { "aria-colindex": track + 1 }),
+  };
   return (
-    <Button
-      class="ck-quiet ck-x-leave"
-      tabIndex={-1}
-      aria-label={`Leave this ${what} out`}
-      title={`Leave this ${what} out; its runs are kept`}
-      onClick={(event) => {
-        event.stopPropagation();
-        onClick();
-      }}
-    >
-      ✕
-    </Button>
+    <div class="ck-x-label" style={style} title={label} {...attributes}>
+      <span>{label}</span>
+      {onRemove && (
+        <Button
+          class="ck-quiet ck-x-leave"
+          tabIndex={-1}
+          aria-label={`Leave this ${what} out`}
+          title={`Leave this ${what} out; its runs are kept`}
+          onClick={(event) => {
+            event.stopPropagation();
+            onRemove();
+          }}
+        >
+          ✕
+        </Button>
+      )}
+    </div>
   );
 }
 
@@ -289,7 +299,7 @@ function RowGroups({ layout, rows }: { layout: Layout; rows: Range }) {
             title={label}
             style={{
               top: `${findOffset(layout.rows, from, layout.height)}px`,
-              height: `${findOffset({ ...layout.rows, groups: [] }, count, layout.height) - 4}px`,
+              height: `${measureTracks(count, layout.height)}px`,
               width: `${layout.groupWidth}px`,
             }}
           >

@@ -6,8 +6,8 @@ import { Bar } from "../bar";
 import { Button, IconButton } from "../buttons";
 import { formatClock, formatCount } from "../format";
 import { DownloadIcon, PauseIcon, PlayIcon, ResetIcon, StopIcon } from "../icons";
-import type { Explorer } from "./explorer";
-import type { Header as HeaderInfo, PointState } from "./protocol";
+import type { Explorer } from "./state/explorer";
+import type { Header as HeaderInfo, PointState } from "./state/protocol";
 
 /** Milliseconds in which a second press confirms the start of a large sweep. */
 const CONFIRM_TIME = 6000;

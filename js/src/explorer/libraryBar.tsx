@@ -2,8 +2,8 @@
 
 import { Button } from "../buttons";
 import { formatCount } from "../format";
-import type { Library } from "./library";
 import { Menu } from "./menu";
+import type { Library } from "./state/library";
 import { SizeSlider } from "./toolbar";
 
 /** The search field, the filters, and how the runs are shown. */

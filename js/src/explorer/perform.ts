@@ -1,11 +1,11 @@
 /** Does what a key says in an explorer: moves the focus, marks, selects, arranges. */
 
 import { clamp } from "../number";
-import { isFlat, transpose } from "./arrangement";
-import type { Explorer } from "./explorer";
 import { listBetween } from "./grid";
-import type { Action } from "./keys";
-import { findPosition, type Layout, stepSize } from "./layout";
+import { isFlat, transpose } from "./state/arrangement";
+import type { Explorer } from "./state/explorer";
+import type { Action } from "./state/keys";
+import { findPosition, type Layout, stepSize } from "./state/layout";
 
 /** Do what a key says, other than opening. */
 export function perform(

@@ -4,8 +4,8 @@ import type { ComponentChildren } from "preact";
 import { Lightbox, type Opened } from "../outputs/lightbox";
 import { findMainItem } from "../outputs/runs";
 import { MarkSigns } from "./cell";
-import type { Explorer } from "./explorer";
-import { findAction } from "./keys";
+import type { Explorer } from "./state/explorer";
+import { findAction } from "./state/keys";
 
 /** Points on each side of the one in the lightbox that it can go to at once. */
 const REACH = 15;

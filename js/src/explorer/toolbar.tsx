@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import { Slider } from "../bar";
 import { Button, IconButton } from "../buttons";
 import { SwapIcon } from "../icons";
+import { Menu } from "./menu";
 import {
   type Filter,
   findFreeAxes,
@@ -15,10 +16,9 @@ import {
   type Order,
   type Place,
   transpose,
-} from "./arrangement";
-import type { Explorer } from "./explorer";
-import { formatLabel, type Layout } from "./layout";
-import { Menu } from "./menu";
+} from "./state/arrangement";
+import type { Explorer } from "./state/explorer";
+import { formatLabel, type Layout } from "./state/layout";
 
 const FILTERS: readonly [Filter, string][] = [
   ["all", "All points"],

@@ -1,5 +1,6 @@
 /** Paints on a canvas over an image, at the resolution of the screen, and looks closer or elsewhere. */
 
+import { measurePinch, measureWheel, type Point } from "../gestures";
 import { clamp } from "../number";
 import { addStep, findSteps, type Stroke, type Strokes, undo } from "./strokes";
 
@@ -10,11 +11,6 @@ const FINEST = 8;
 
 /** Round to a part of a pixel, which is short as text. */
 const round = (value: number) => Math.round(value * FINEST) / FINEST;
-
-interface Place {
-  x: number;
-  y: number;
-}
 
 /** One image with its mask, in an element that it fills. */
 export class Board {
@@ -37,7 +33,7 @@ export class Board {
   #y = 0;
   #stroke: Stroke | null = null;
   #frame = 0;
-  readonly #pointers = new Map<number, Place>();
+  readonly #pointers = new Map<number, Point>();
   #isPanning = false;
 
   constructor(stage: HTMLElement, strokes: Strokes, onChange: () => void) {
@@ -229,7 +225,7 @@ export class Board {
     });
   }
 
-  #locate(event: PointerEvent | WheelEvent): Place {
+  #locate(event: PointerEvent | WheelEvent): Point {
     const box = this.#stage.getBoundingClientRect();
     return { x: event.clientX - box.left, y: event.clientY - box.top };
   }
@@ -279,11 +275,11 @@ export class Board {
   }
 
   /** Zoom and move with two fingers, of which one has moved. */
-  #pinch(id: number, before: Place, at: Place): void {
+  #pinch(id: number, before: Point, at: Point): void {
     const other = [...this.#pointers].find(([each]) => each !== id)?.[1] ?? at;
-    const measure = ({ x, y }: Place) => Math.hypot(x - other.x, y - other.y);
-    this.zoomBy(measure(at) / (measure(before) || 1), (at.x + other.x) / 2, (at.y + other.y) / 2);
-    this.#pan((at.x - before.x) / 2, (at.y - before.y) / 2);
+    const { factor, center, move } = measurePinch(before, at, other);
+    this.zoomBy(factor, center.x, center.y);
+    this.#pan(move.x, move.y);
   }
 
   handlePointerUp(event: PointerEvent): void {
@@ -295,7 +291,7 @@ export class Board {
   handleWheel(event: WheelEvent): void {
     event.preventDefault();
     const { x, y } = this.#locate(event);
-    this.zoomBy(Math.exp(-event.deltaY / (event.ctrlKey ? 100 : 400)), x, y);
+    this.zoomBy(measureWheel(event), x, y);
   }
 }
 

@@ -1,12 +1,11 @@
 /** The strokes of a form's masks: kept as long as the page, and sent to the kernel as PNGs. */
 
-import { type Channel, getErrorMessage, randomId } from "../session/channel";
+import { type Channel, getErrorMessage } from "../session/channel";
 import { isRecord, type Value } from "../session/protocol";
+import { sendFile } from "../session/sendFile";
 import { renderMask } from "./png";
 import { findSteps, type Strokes } from "./strokes";
 
-/** Bytes of a message to the kernel. */
-const PIECE = 1024 * 1024;
 /** Stands for the mask that the image itself has. */
 const ALPHA = "alpha";
 /** Characters of a mask's strokes in a draft: longer ones last as long as the page. */
@@ -92,11 +91,7 @@ export class Masks {
     const { data, invert } = await renderMask(strokes);
     const { picture } = strokes;
     const { base } = findSteps(strokes);
-    const upload = randomId();
-    for (let offset = 0; offset < data.length; offset += PIECE) {
-      const body = { name, picture, base, invert, upload, size: data.length, offset };
-      const { content } = await this.#channel.request("mask", body, { buffers: [data.slice(offset, offset + PIECE)] });
-      if (isRecord(content.value)) strokes.sent = String(content.value.mask);
-    }
+    const value = await sendFile(this.#channel, "mask", { name, picture, base, invert }, new Blob([data]));
+    if (isRecord(value)) strokes.sent = String(value.mask);
   }
 }

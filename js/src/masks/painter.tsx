@@ -20,7 +20,7 @@ const ARROWS: Record<string, readonly [number, number]> = {
   ArrowDown: [0, 1],
 };
 
-export interface PainterProps {
+interface PainterProps {
   session: Session;
   name: string;
   label: string;

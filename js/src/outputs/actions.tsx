@@ -16,7 +16,7 @@ const HAVE_CURRENT_DATA = 2;
 const SHOWN = "Use this frame";
 const LAST = "Use last frame";
 
-export interface ActionsProps {
+interface ActionsProps {
   session: Session;
   run: Run;
   /** Null for a failed run without outputs. */

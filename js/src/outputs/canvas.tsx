@@ -11,7 +11,7 @@ import { OutputView, type OutputViewProps, useThumbnail } from "./outputViews";
 import { formatDifferences, getOutputKey, type RunOutput } from "./runs";
 import type { Zoom } from "./zoom";
 
-export interface CanvasProps {
+interface CanvasProps {
   session: Session;
   /** One output, or two to compare. */
   shown: readonly RunOutput[];

@@ -9,7 +9,7 @@ const MAX_VALUE = 60;
 /** Characters of a value that is as bold as its name: a longer one is a text to read. */
 const MAX_BOLD = 24;
 
-export interface CaptionTextProps {
+interface CaptionTextProps {
   run: Run;
   /** The run before it in time. */
   previous: Run | undefined;

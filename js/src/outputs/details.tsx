@@ -18,7 +18,7 @@ export function Rows({ rows }: { rows: readonly (readonly [string, string])[] })
   ));
 }
 
-export interface DetailsProps {
+interface DetailsProps {
   session: Session;
   output: RunOutput;
   showName: boolean;

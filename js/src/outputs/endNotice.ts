@@ -3,6 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { listen } from "../listen";
 import type { Session } from "../session/session";
+import { readStored, writeStored } from "../session/storage";
 
 /** Seconds that a run must take for a notification. */
 const MIN_SECONDS = 30;
@@ -17,21 +18,13 @@ export function canNotify(): boolean {
 
 /** Return whether the user wants to be notified. */
 export function wantsNotice(): boolean {
-  try {
-    return canNotify() && Notification.permission === "granted" && localStorage.getItem(STORAGE_KEY) === "1";
-  } catch {
-    return false;
-  }
+  return canNotify() && Notification.permission === "granted" && readStored(STORAGE_KEY) === "1";
 }
 
 /** Set whether the user wants to be notified, and return whether that is so now: the browser may say no. */
 export async function setWantsNotice(on: boolean): Promise<boolean> {
   const wanted = on && canNotify() && (await Notification.requestPermission()) === "granted";
-  try {
-    localStorage.setItem(STORAGE_KEY, wanted ? "1" : "");
-  } catch {
-    // A browser may forbid storage: then there are no notifications.
-  }
+  writeStored(STORAGE_KEY, wanted ? "1" : "");
   return wantsNotice();
 }
 

@@ -10,7 +10,7 @@ import { getOutputKey, type RunOutput } from "./runs";
 /** Outputs on each side of the current one that are in the page. */
 const REACH = 20;
 
-export interface FilmstripProps {
+interface FilmstripProps {
   session: Session;
   outputs: readonly RunOutput[];
   index: number;

@@ -30,7 +30,7 @@ const UNDO_TIME = 20_000;
 /** Characters of a text below an image. */
 const MAX_TEXT = 80;
 
-export interface GalleryProps {
+interface GalleryProps {
   session: Session;
   /** The output whose lightbox was closed last: its tile gets the focus. */
   closed: Opened | null;

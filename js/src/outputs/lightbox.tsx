@@ -26,7 +26,7 @@ export interface Opened {
   info?: boolean;
 }
 
-export interface LightboxProps {
+interface LightboxProps {
   session: Session;
   opened: Opened;
   /** Which output it is, where the session has only some of them. */

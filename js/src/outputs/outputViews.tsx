@@ -36,7 +36,7 @@ export interface OutputViewProps extends RunOutput {
   alt: string;
 }
 
-export interface PlayerProps extends OutputViewProps {
+interface PlayerProps extends OutputViewProps {
   autoLoad?: boolean;
   /** How a video is zoomed. */
   zoom?: Pick<Zoom, "isWhole" | "transform">;

@@ -22,7 +22,7 @@ const MIN_SECONDS = 0.05;
 
 const SILENT = "The server does not answer";
 
-export interface ProgressPanelProps {
+interface ProgressPanelProps {
   session: Session;
   onOpen(opened: Opened): void;
 }

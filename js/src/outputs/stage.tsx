@@ -19,7 +19,7 @@ import { findMainItem, findStagedRun, getOutputKey, isVisual, type RunOutput } f
 const MIN_ASPECT = 0.4;
 const MAX_ASPECT = 4;
 
-export interface StageProps {
+interface StageProps {
   session: Session;
   onOpen(opened: Opened): void;
 }

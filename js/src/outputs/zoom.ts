@@ -2,12 +2,8 @@
 
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { measurePinch, measureWheel, type Point } from "../gestures";
 import { clamp } from "../number";
-
-interface Point {
-  x: number;
-  y: number;
-}
 
 interface View extends Point {
   scale: number;
@@ -18,9 +14,6 @@ const ORIGIN: Point = { x: 0, y: 0 };
 const MAX_SCALE = 32;
 const DOUBLE_CLICK_SCALE = 3;
 const KEY_FACTOR = 1.25;
-/** Change of the scale for each pixel of a wheel; a touch pad reports two fingers as a wheel with Ctrl, in small steps. */
-const WHEEL_SPEED = 0.0015;
-const PINCH_SPEED = 0.01;
 /** Pixels that a finger must move sideways to go to the next image. */
 const SWIPE = 60;
 
@@ -69,7 +62,7 @@ export function useZoom(key: string, frame: RefObject<HTMLElement | null>, onSwi
   const handlers = {
     onWheel: (event: WheelEvent) => {
       event.preventDefault();
-      zoomBy(Math.exp(-event.deltaY * (event.ctrlKey ? PINCH_SPEED : WHEEL_SPEED)), locate(event));
+      zoomBy(measureWheel(event), locate(event));
     },
     onPointerDown: (event: PointerEvent) => {
       if (event.button !== 0) return;
@@ -83,13 +76,9 @@ export function useZoom(key: string, frame: RefObject<HTMLElement | null>, onSwi
       const to = locate(event);
       const [other] = [...pointers].flatMap(([id, point]) => (id === event.pointerId ? [] : [point]));
       pointers.set(event.pointerId, to);
-      // With two fingers, the point in the middle between them stays in place.
-      const share = other ? 0.5 : 1;
-      const move = { x: (to.x - from.x) * share, y: (to.y - from.y) * share };
-      if (!other) return zoomBy(1, ORIGIN, move);
-      const measureDistance = (point: Point) => Math.hypot(point.x - other.x, point.y - other.y) || 1;
-      const center = { x: (from.x + other.x) / 2, y: (from.y + other.y) / 2 };
-      zoomBy(measureDistance(to) / measureDistance(from), center, move);
+      if (!other) return zoomBy(1, ORIGIN, { x: to.x - from.x, y: to.y - from.y });
+      const { factor, center, move } = measurePinch(from, to, other);
+      zoomBy(factor, center, move);
     },
     onPointerUp: (event: PointerEvent) => {
       const distance = locate(event).x - start.current.x;

@@ -6,7 +6,7 @@ const CANCEL_TIMEOUT = 300;
 const CANCEL_AGAIN = 10_000;
 
 /** What has the runs. */
-export interface RunsHost {
+interface RunsHost {
   /** Whether a run is queued or running. */
   readonly active: boolean;
   /** Ask the kernel; undefined means that it failed. */

@@ -10,7 +10,7 @@ export interface Answer {
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-export interface RequestOptions {
+interface RequestOptions {
   buffers?: ArrayBufferView[];
   signal?: AbortSignal | undefined;
 }

@@ -2,6 +2,7 @@
 
 import type { Strokes } from "../masks/strokes";
 import { isEqual, isRecord, type Value } from "./protocol";
+import { readStored, writeStored } from "./storage";
 
 /** What a form keeps beside its kernel. */
 export interface Draft {
@@ -45,16 +46,12 @@ export function writeDraft(key: string, draft: Draft = EMPTY_DRAFT): void {
     delete drafts[oldest];
     text = JSON.stringify(drafts);
   }
-  try {
-    localStorage.setItem(STORAGE_KEY, text);
-  } catch {
-    // A browser may forbid storage: then a draft lasts as long as the page.
-  }
+  writeStored(STORAGE_KEY, text);
 }
 
 function readAll(): Record<string, unknown> {
   try {
-    const drafts: unknown = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? "{}");
+    const drafts: unknown = JSON.parse(readStored(STORAGE_KEY));
     return isRecord(drafts) ? drafts : {};
   } catch {
     return {};

@@ -6,7 +6,7 @@ import { type Field, isEqual, type Value } from "./protocol";
 import type { Values } from "./values";
 
 /** The form whose draft is kept. */
-export interface DraftForm {
+interface DraftForm {
   readonly values: Values;
   readonly masks: Masks;
   /** The seeds that are incremented after each run. */

@@ -195,7 +195,7 @@ export interface Missing {
 }
 
 /** The preset in the form. */
-export interface PresetState {
+interface PresetState {
   name: string;
   /** Whether the form has other values by now. */
   changed: boolean;

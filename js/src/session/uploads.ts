@@ -1,15 +1,12 @@
-/** Uploads files to the kernel in chunks, one file for a field at a time. */
+/** Uploads files to the kernel, one file for a field at a time. */
 
 import { addArticle } from "../format";
-import { type Channel, getErrorMessage, isAbortError, randomId } from "./channel";
+import { type Channel, getErrorMessage, isAbortError } from "./channel";
 import { canBe } from "./mimeTypes";
-import { type Field, isMediaKind, type Value } from "./protocol";
+import { type Field, isMediaKind } from "./protocol";
+import { sendFile } from "./sendFile";
 
-/** Bytes of a chunk: a message larger than 10 MiB is lost on the way, without an error. */
-const CHUNK_SIZE = 1024 * 1024;
-const MAX_CONCURRENT_CHUNKS = 4;
-
-export interface UploadState {
+interface UploadState {
   file: string;
   /** The uploaded part, from 0 to 1. */
   fraction: number;
@@ -45,7 +42,7 @@ export class Uploads {
     this.#onChange();
     if (upload.error) return;
     try {
-      await uploadFile(this.#channel, name, file, {
+      await sendFile(this.#channel, "upload", { name, file: file.name }, file, {
         signal: upload.controller.signal,
         onProgress: (received) => {
           upload.fraction = file.size ? received / file.size : 1;
@@ -69,37 +66,4 @@ export class Uploads {
   destroy(): void {
     for (const { controller } of this.#uploads.values()) controller.abort();
   }
-}
-
-export interface UploadOptions {
-  signal: AbortSignal;
-  /** Called with the number of bytes that have arrived. */
-  onProgress(received: number): void;
-}
-
-/** Send a file for a field and return the value that the kernel gives the field. */
-export async function uploadFile(channel: Channel, name: string, file: File, options: UploadOptions): Promise<Value> {
-  const id = randomId();
-  const sending = new Set<Promise<void>>();
-  let received = 0;
-  let value: Value | undefined;
-
-  const sendChunk = async (offset: number, chunk: Uint8Array) => {
-    const body = { name, file: file.name, size: file.size, offset, upload: id };
-    const { content } = await channel.request("upload", body, { buffers: [chunk], signal: options.signal });
-    received += chunk.length;
-    options.onProgress(received);
-    if ("value" in content) value = content.value as Value;
-  };
-  // Chunks are sent in order; an empty file is one empty chunk.
-  for (let offset = 0; offset === 0 || offset < file.size; offset += CHUNK_SIZE) {
-    if (sending.size >= MAX_CONCURRENT_CHUNKS) await Promise.race(sending);
-    const chunk = new Uint8Array(await file.slice(offset, offset + CHUNK_SIZE).arrayBuffer());
-    const sent = sendChunk(offset, chunk).finally(() => sending.delete(sent));
-    sent.catch(() => {}); // The race above or the wait below throws its error.
-    sending.add(sent);
-  }
-  await Promise.all(sending);
-  if (value === undefined) throw new Error(`${file.name}: the kernel did not accept the file, try again`);
-  return value;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { listPoints, moveAxis, readArrangement, transpose } from "../../src/explorer/arrangement";
-import { chooseCells, describePoint, findOffset, findRange, layOut, MAX_CELLS } from "../../src/explorer/layout";
+import { listPoints, moveAxis, readArrangement, transpose } from "../../src/explorer/state/arrangement";
+import { chooseCells, describePoint, findOffset, findRange, layOut, MAX_CELLS } from "../../src/explorer/state/layout";
 import { makeAxis, makePoints } from "./points";
 
 const ALL = "c".repeat(24);

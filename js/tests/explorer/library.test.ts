@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { layOutDays } from "../../src/explorer/library";
+import { layOutDays } from "../../src/explorer/state/library";
 import type { Traits } from "../../src/session/protocol";
 import { settle } from "../model";
 import { findButton, pressKey, setUpPage, typeText } from "../page";

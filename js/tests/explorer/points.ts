@@ -1,7 +1,7 @@
 /** Points and axes for tests. */
 
-import { Points } from "../../src/explorer/points";
-import type { AxisInfo } from "../../src/explorer/protocol";
+import { Points } from "../../src/explorer/state/points";
+import type { AxisInfo } from "../../src/explorer/state/protocol";
 
 export function makeAxis(name: string, count: number): AxisInfo {
   const labels = Array.from({ length: count }, (_, index) => `${name} ${index}`);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Explorer } from "../../src/explorer/explorer";
-import { applyMark, findAction } from "../../src/explorer/keys";
-import { decodeMarks, encodeMarks } from "../../src/explorer/protocol";
+import { Explorer } from "../../src/explorer/state/explorer";
+import { applyMark, findAction } from "../../src/explorer/state/keys";
+import { decodeMarks, encodeMarks } from "../../src/explorer/state/protocol";
 import { settle, TestModel, trackUrls } from "../model";
 import { makeAxis, makePoints, packAll, packSome } from "./points";
 

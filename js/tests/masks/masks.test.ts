@@ -97,7 +97,7 @@ it("runs nothing if a mask that was painted can't be sent", async () => {
   for (const error of ["too large", ""]) {
     const model = new TestModel({ fields: [makeField("image", "image")], values: { image: "photo.jpg" } });
     const session = new Session(model.asModel);
-    model.kernel = ({ kind }) => (kind === "mask" && error ? { error } : {});
+    model.kernel = ({ kind }) => (kind !== "mask" ? {} : error ? { error } : { value: { mask: "new" } });
     session.masks.send("image", strokes());
     session.run();
     await session.masks.sending;

@@ -2,7 +2,7 @@
 
 import { beforeEach, describe, expect, it } from "vitest";
 import { Channel } from "../../src/session/channel";
-import { uploadFile } from "../../src/session/uploads";
+import { sendFile } from "../../src/session/sendFile";
 import { makeBytes } from "../bytes";
 import { settle, TestModel } from "../model";
 
@@ -37,7 +37,7 @@ describe("an upload", () => {
         return undefined;
       };
       const progress: number[] = [];
-      const value = await uploadFile(channel, "image", file, {
+      const value = await sendFile(channel, "upload", { name: "image", file: file.name }, file, {
         signal: new AbortController().signal,
         onProgress: (bytes) => progress.push(bytes),
       });
@@ -52,6 +52,8 @@ describe("an upload", () => {
     model.kernel = () => ({ error: "anna.exe is not an image" });
     const file = new File([makeBytes(3 * 1024 * 1024)], "anna.exe");
     const options = { signal: new AbortController().signal, onProgress: () => {} };
-    await expect(uploadFile(channel, "image", file, options)).rejects.toThrow("anna.exe is not an image");
+    await expect(sendFile(channel, "upload", { name: "image", file: file.name }, file, options)).rejects.toThrow(
+      "anna.exe is not an image",
+    );
   });
 });

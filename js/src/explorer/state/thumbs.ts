@@ -1,6 +1,6 @@
 /** Fetches thumbnails and details of the points in sight, in batches; what is kept of them is bounded. */
 
-import type { Bytes, Channel } from "../session/channel";
+import type { Bytes, Channel } from "../../session/channel";
 import type { Details } from "./protocol";
 
 /** Bytes of all thumbnails that are kept. */

@@ -1,11 +1,11 @@
 /** The state of one explorer, which its views share: points, arrangement, selection, marks. */
 
-import { saveFile } from "../clipboard";
-import { toBytes } from "../session/channel";
-import type { MediaState } from "../session/media";
-import { isSafeImage } from "../session/mimeTypes";
-import { isRecord, type Model, type Run, type Traits } from "../session/protocol";
-import { Session } from "../session/session";
+import { saveFile } from "../../clipboard";
+import { toBytes } from "../../session/channel";
+import type { MediaState } from "../../session/media";
+import { isSafeImage } from "../../session/mimeTypes";
+import { isRecord, type Model, type Run, type Traits } from "../../session/protocol";
+import { Session } from "../../session/session";
 import { type Arrangement, readArrangement } from "./arrangement";
 import { applyMark, listChangedMarks, type Mark } from "./keys";
 import { describePoint } from "./layout";
@@ -30,7 +30,7 @@ const ARRANGE_DELAY = 400;
 /** Milliseconds that a browser has to save a file. */
 const SAVE_TIME = 60_000;
 /** Points that are compared, at most. */
-export const MAX_COMPARED = 4;
+const MAX_COMPARED = 4;
 
 interface Undo {
   points: number[];

@@ -1,6 +1,6 @@
 /** The states and marks of all points, two bytes each, kept up to date by messages with revisions. */
 
-import { type Bytes, toBytes } from "../session/channel";
+import { type Bytes, toBytes } from "../../session/channel";
 import { decodeMarks, type Marks, type PointState, STATES } from "./protocol";
 
 /** What a message has changed: all points, some of them, or nothing, because a message before it was missed. */

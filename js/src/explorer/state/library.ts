@@ -1,9 +1,9 @@
 /** The state of the library of all kept runs: what is looked for, and what was found. */
 
-import { listChanges } from "../format";
-import { buildCaption } from "../outputs/runs";
-import { getErrorMessage } from "../session/channel";
-import type { Model } from "../session/protocol";
+import { listChanges } from "../../format";
+import { buildCaption } from "../../outputs/runs";
+import { getErrorMessage } from "../../session/channel";
+import type { Model } from "../../session/protocol";
 import { Explorer } from "./explorer";
 import { type Layout, layOutLines, type Section } from "./layout";
 
@@ -15,7 +15,7 @@ export interface Filter {
 }
 
 /** What is looked for. */
-export interface Query {
+interface Query {
   text: string;
   filters: Record<string, string>;
   /** Whether runs that differ only in the seed are in one stack. */

@@ -1,13 +1,13 @@
 /** Where each point is, in pixels. All of it is arithmetic, so that ten thousand points cost nothing. */
 
-import { clamp } from "../number";
+import { clamp } from "../../number";
 import { type Arrangement, isFlat, listPoints, MAX_SIZE, MIN_SIZE } from "./arrangement";
 import type { Points } from "./points";
 import type { AxisInfo, Label } from "./protocol";
 
 /** Pixels between cells, and between groups of the outer axis. */
 export const GAP = 4;
-export const GROUP_GAP = 14;
+const GROUP_GAP = 14;
 /** Pixels of a line of the caption below a cell without row and column. */
 const CAPTION_LINE = 15;
 const MAX_CAPTION_LINES = 3;
@@ -91,24 +91,17 @@ export function describePoint(point: number, axes: readonly AxisInfo[]): [string
 
 /** Return where a point is on each axis. */
 export function findPosition(point: number, axes: readonly AxisInfo[]): number[] {
-  const position: number[] = [];
-  let rest = point;
-  for (const axis of [...axes].reverse()) {
-    position.unshift(rest % axis.labels.length);
-    rest = Math.floor(rest / axis.labels.length);
-  }
-  return position;
+  return findStrides(axes).map((stride, index) => Math.floor(point / stride) % (axes[index]?.labels.length ?? 1));
 }
 
-/** Return the number of points between two neighbours on each axis. */
+/** Return the number of points between two neighbours on each axis: the last axis varies fastest. */
 function findStrides(axes: readonly AxisInfo[]): number[] {
-  const strides: number[] = [];
-  let stride = 1;
-  for (const axis of [...axes].reverse()) {
-    strides.unshift(stride);
-    stride *= axis.labels.length;
-  }
-  return strides;
+  return axes.map((_, index) => axes.slice(index + 1).reduce((stride, { labels }) => stride * labels.length, 1));
+}
+
+/** Return the length of some tracks in pixels, without a gap at their end. */
+export function measureTracks(count: number, size: number): number {
+  return count * (size + GAP) - GAP;
 }
 
 /** Return the offset of a track in pixels. */
@@ -234,8 +227,8 @@ export function layOutLines(sections: readonly Section[], shape: Shape): Layout 
     labelWidth: 0,
     groupWidth: shape.gutter,
     headHeight: 0,
-    totalWidth: perLine * (width + GAP) - GAP,
-    totalHeight: Math.max(0, lines.length * (height + GAP) - GAP),
+    totalWidth: measureTracks(perLine, width),
+    totalHeight: Math.max(0, measureTracks(lines.length, height)),
     pointAt: (row, column) => lines[row]?.[column] ?? -1,
     find: (point) => places.get(point),
   };
@@ -303,11 +296,7 @@ export function layOut(
       for (const [axis, value] of Object.entries(arrangement.at))
         if (position[Number(axis)] !== value) return undefined;
       const place = (chosen: readonly number[], tracks: Tracks) =>
-        chosen.length > 1
-          ? (position[chosen[0] ?? 0] ?? 0) * tracks.inner + (position[chosen[1] ?? 0] ?? 0)
-          : chosen.length > 0
-            ? (position[chosen[0] ?? 0] ?? 0)
-            : 0;
+        chosen.reduce((track, axis) => track * tracks.inner + (position[axis] ?? 0), 0);
       return [place(arrangement.rows, rows), place(arrangement.columns, columns)];
     },
   };

@@ -1,6 +1,6 @@
 /** Where each axis is: columns, rows, or a slider; and which points are shown, in which order. */
 
-import { clamp } from "../number";
+import { clamp } from "../../number";
 import type { Points } from "./points";
 import type { AxisInfo } from "./protocol";
 

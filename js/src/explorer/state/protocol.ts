@@ -1,6 +1,6 @@
 /** The data of an explorer that crosses between kernel and page. */
 
-import type { Run } from "../session/protocol";
+import type { Run } from "../../session/protocol";
 
 /** The states of a point, in the order of their bytes. */
 export const STATES = [

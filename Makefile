@@ -41,7 +41,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15
 ALL := --doctest-modules comfykit_jupyter tests
 OTHERS := chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
 
-.PHONY: demo cloud lab setup check test slow all fuzz test-live static lint ruff mypy js js-check chromium bench matrix release docs pictures clean
+.PHONY: demo cloud lab setup check check-tests test slow all fuzz test-live static lint ruff mypy js js-check chromium bench matrix release docs pictures clean
 
 demo: .venv/.package
 	@rm -rf demo && mkdir -p demo && cp -r notebooks/quickstart.ipynb notebooks/workflows demo/
@@ -73,9 +73,12 @@ lab: .venv/.package $(if $(filter cloud.ipynb,$(NOTEBOOK)),.venv/.comfy-api)
 setup: .venv/.tools js/node_modules/.package-lock.json
 	@test ! -e .git || $(BIN)/pre-commit install
 
-# What compares with the public comfykit waits for its time-outs, and is left to `make test`.
-check: static
-	$(PYTEST) -m "not slow" --doctest-modules comfykit_jupyter tests/unit tests/client --ignore tests/client/defects
+check: lint
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target js-check check-tests
+
+# What compares with the public comfykit waits for its time-outs, and is left to `make test`. The plus sign shows the output at once.
+check-tests: .venv/.tools
+	+$(PYTEST) -m "not slow" --doctest-modules comfykit_jupyter tests/unit tests/client --ignore tests/client/defects
 
 test: static $(OTHERS)
 	$(PYTEST) -m "not slow" $(ALL)

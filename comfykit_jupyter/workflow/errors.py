@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class ComfyKitError(Exception):
@@ -123,6 +123,16 @@ def one_line(text: str, limit: int = 60) -> str:
         return text
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return truncate(escaped, limit)
+
+
+def join_names(names: Sequence[Any], most: int, show: Callable[[Any], str] = str) -> str:
+    """Join the first names for a message, and count the rest.
+
+    >>> join_names(["cat", "dog", "fox"], 2)
+    'cat, dog and 1 more'
+    """
+    rest = len(names) - most
+    return ", ".join(map(show, names[:most])) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def short_repr(value: object, limit: int = 60) -> str:

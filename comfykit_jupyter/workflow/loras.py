@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from comfykit_jupyter.workflow.errors import WorkflowError, one_line, short_repr
+from comfykit_jupyter.workflow.errors import WorkflowError, join_names, one_line, short_repr
 from comfykit_jupyter.workflow.lora_stack import Stack, StackedLora
 from comfykit_jupyter.workflow.nodes import Definitions, is_link
 from comfykit_jupyter.workflow.spelling import find_nearest
@@ -41,10 +41,11 @@ def find_lora(name: str, definitions: Definitions) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise LoraError(f"lora: {short_repr(name)} matches several files: {', '.join(map(one_line, found[:5]))}")
+        raise LoraError(f"lora: {short_repr(name)} matches several files: {join_names(found, 5, one_line)}")
     nearest = find_nearest(name, [*choices, *(PurePosixPath(each).stem for each in choices)])
-    few = ", ".join(map(one_line, choices[:5])) + (f" and {len(choices) - 5} more" if len(choices) > 5 else "")
-    hint = f": did you mean {one_line(nearest)}?" if nearest else f" (it has {few or 'none'})"
+    hint = (
+        f": did you mean {one_line(nearest)}?" if nearest else f" (it has {join_names(choices, 5, one_line) or 'none'})"
+    )
     raise LoraError(f"lora: the server has no LoRA {short_repr(name)}{hint}")
 
 

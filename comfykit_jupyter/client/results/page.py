@@ -1,6 +1,6 @@
 """A result as one self-contained HTML file: its media in full, its texts, and how it was made.
 
-The file is written in chunks, so that a video of any size never is in memory as a whole. It runs no script and loads
+The file is written in chunks, so that a video is never in memory as a whole. It runs no script and loads
 nothing: its own content security policy forbids both.
 """
 

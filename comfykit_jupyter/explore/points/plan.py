@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from comfykit_jupyter.explore.ledger.entries import RunEntry
-from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.errors import join_names, one_line
 
 Action = Literal["have", "attach", "fetch", "send", "unknown", "failed", "invalid"]
 """What is done with a point: nothing, as it is there; follow its job; get its files again; send it; nothing, as its job
@@ -126,9 +126,7 @@ def format_problems(problems: Mapping[int, str]) -> list[str]:
 
 def format_numbers(numbers: Sequence[int]) -> str:
     """Format the indices of points: `point 3`, `points 3, 5, 7 and 12 more`."""
-    shown = ", ".join(map(str, numbers[:5]))
-    more = f" and {len(numbers) - 5:,} more" if len(numbers) > 5 else ""
-    return f"point{'s' * (len(numbers) != 1)} {shown}{more}"
+    return f"point{'s' * (len(numbers) != 1)} {join_names(numbers, 5)}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -13,7 +13,7 @@ from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.explore.library.rows import Rows
 from comfykit_jupyter.explore.points.axes import MAX_POINTS, to_plain
 from comfykit_jupyter.explore.rows.row import Row
-from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.errors import join_names, one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import KINDS
 
 
@@ -114,6 +114,4 @@ def describe_inputs(inputs: Inputs) -> Sequence[str]:
     """Return lines for the plan that name the files that were left out."""
     if not inputs.skipped:
         return []
-    names = ", ".join(map(one_line, inputs.skipped[:5]))
-    more = f" and {len(inputs.skipped) - 5} more" if len(inputs.skipped) > 5 else ""
-    return [f"{one_line(inputs.name)}: {names}{more} are not media, and are left out"]
+    return [f"{one_line(inputs.name)}: {join_names(inputs.skipped, 5, one_line)} are not media, and are left out"]

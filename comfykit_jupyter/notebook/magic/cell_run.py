@@ -126,7 +126,7 @@ class CellRunner:
         raise UsageError(message)
 
     def _get_view(self) -> RunView | None:
-        """Return the view that all cells share, since a notebook stores the bundle once a view.
+        """Return the view that all cells share, since a notebook stores the bundle once for each view.
 
         Return None where no widget can be shown.
         """

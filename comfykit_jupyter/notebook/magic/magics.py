@@ -22,7 +22,7 @@ from comfykit_jupyter.notebook.magic import exploring, tables
 from comfykit_jupyter.notebook.magic.cell_run import CellRunFailed, CellRunner
 from comfykit_jupyter.notebook.magic.commands import HELP, NAME_LENGTH, Call, convert_values, parse_call
 from comfykit_jupyter.notebook.magic.loras import parse_loras
-from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.errors import join_names, one_line
 from comfykit_jupyter.workflow.values.overview import tabulate_fields
 
 if TYPE_CHECKING:
@@ -177,9 +177,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
                     "%comfykit status lists them"
                 )
         cancel_runs(runs)
-        names = ", ".join(run.prompt_id for run in runs[:CANCELLED_NAMES])
-        more = len(runs) - CANCELLED_NAMES
-        print(f"cancelled {names}{f' and {more} more' if more > 0 else ''}" if runs else "nothing to cancel")
+        ids = [run.prompt_id for run in runs]
+        print(f"cancelled {join_names(ids, CANCELLED_NAMES)}" if runs else "nothing to cancel")
 
     # -- workflows -----------------------------------------------------------------------------------------------------
 
@@ -309,8 +308,7 @@ def _format_missing(missing: Sequence[Missing]) -> str:
     if not missing:
         return ""
     names = [f"{each.name} (models/{each.folder})" if each.folder else each.name or each.label for each in missing]
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"; missing on the server: {', '.join(names[:5])}{more}"
+    return f"; missing on the server: {join_names(names, 5)}"
 
 
 def _read_source(kit: ComfyKit, call: Call) -> Any:
@@ -325,8 +323,7 @@ def _format_presets(workflow: Workflow) -> str:
         names = workflow.presets()
     except ComfyKitError as error:
         return f"; {error}"
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f"; presets: {', '.join(names[:10])}{more}" if names else ""
+    return f"; presets: {join_names(names, 10)}" if names else ""
 
 
 def _count(number: int, noun: str) -> str:

@@ -162,8 +162,7 @@ def node(
     """Return a decorator that adds a node to `NODES`, with the decorated function doing its work."""
 
     def build_specs(folders: Folders) -> tuple[Specs, Specs]:
-        both = (part(folders) if callable(part) else part or {} for part in (required, optional))
-        needed, extra = both
+        needed, extra = (part(folders) if callable(part) else part or {} for part in (required, optional))
         return needed, extra
 
     def add(run: Callable[..., Output]) -> Callable[..., Output]:

@@ -13,7 +13,7 @@ from comfykit_jupyter.workflow.document.formats import recognize
 from comfykit_jupyter.workflow.document.with_loras import WorkflowWithLoras
 from comfykit_jupyter.workflow.editor.apply_values import apply_values, find_changes
 from comfykit_jupyter.workflow.editor.convert import Converted, MissingNode, convert, find_classes, is_editor_graph
-from comfykit_jupyter.workflow.errors import WorkflowError, one_line
+from comfykit_jupyter.workflow.errors import WorkflowError, join_names, one_line
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.interface.renaming import find_renamed
 from comfykit_jupyter.workflow.json_values import to_plain_json
@@ -366,8 +366,7 @@ def _format_missing(missing: Iterable[MissingNode]) -> str:
     """Format the classes that are missing, each with the pack that has it."""
     packs = {node.class_type: node.pack for node in missing}
     names = [f"{one_line(name)} (of {one_line(pack)})" if pack else one_line(name) for name, pack in packs.items()]
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f"{', '.join(names[:10])}{more}: install them there (ComfyUI's manager finds them by name)"
+    return f"{join_names(names, 10)}: install them there (ComfyUI's manager finds them by name)"
 
 
 def _parse_definitions(definitions: Mapping[str, Any], classes: frozenset[str]) -> Definitions:

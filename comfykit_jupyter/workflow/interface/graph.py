@@ -11,7 +11,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, join_names, one_line, short_repr
 from comfykit_jupyter.workflow.interface.app_mode import Place, find_app_outputs
 from comfykit_jupyter.workflow.interface.interface import build_interface
 from comfykit_jupyter.workflow.interface.renaming import apply_names, write_titles
@@ -355,6 +355,4 @@ def _format_guess(name: str, names: list[str]) -> str:
     meant = find_nearest(name, names)
     if meant is not None:
         return f": did you mean {short_repr(meant)}?"
-    some = ", ".join(one_line(each) for each in names[:10])
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f": there are {some}{more}" if some else ""
+    return f": there are {join_names(names, 10, one_line)}" if names else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, NoReturn, TypeGuard
 
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, describe_type, one_line, short_repr
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, describe_type, join_names, one_line, short_repr
 from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
 from comfykit_jupyter.workflow.json_values import (
     LARGEST_EXACT,
@@ -275,9 +275,7 @@ def _check_one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]
         refuse(f"{short_repr(value)} can't be chosen: there is only {short_repr(spec.choices[0])}")
     if meant is not None:
         refuse(f"{short_repr(value)} is not one of the {len(spec.choices)} choices: did you mean {short_repr(meant)}?")
-    some = ", ".join(short_repr(choice) for choice in spec.choices[:5])
-    more = f" and {len(spec.choices) - 5} more" if len(spec.choices) > 5 else ""
-    return refuse(f"{short_repr(value)} is not one of the choices: {some}{more}")
+    return refuse(f"{short_repr(value)} is not one of the choices: {join_names(spec.choices, 5, short_repr)}")
 
 
 def _check_json(value: Any, refuse: Callable[[str], NoReturn]) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError, WorkflowError
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, WorkflowError
 from comfykit_jupyter.notebook.page.values import STACK, to_wire
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.lora_stack import MAX_STRENGTH, Stack, read_rows, read_stack
@@ -133,7 +133,7 @@ class FormLoras:
         if name not in self._words:
             try:
                 metadata = loop.call(self._kit.find_backend(workflow).read_model_metadata("loras", name))
-            except (ServerError, ComfyKitError):
+            except ComfyKitError:
                 return ()
             if len(self._words) >= MAX_KNOWN_WORDS:
                 self._words.clear()
@@ -141,7 +141,7 @@ class FormLoras:
         return self._words[name]
 
 
-def get_listed(name: str) -> str:
+def parse_list_name(name: str) -> str:
     """Return the LoRA whose strengths a list of values has; "" if the list belongs to a field."""
     return name.removeprefix(LIST_PREFIX) if name.startswith(LIST_PREFIX) else ""
 
@@ -149,16 +149,16 @@ def get_listed(name: str) -> str:
 def find_dropped(lists: Mapping[str, Any], stack: Stack) -> list[str]:
     """Return the lists of strengths of LoRAs that are no longer in a stack."""
     names = {each.name for each in stack}
-    return [name for name in lists if (listed := get_listed(name)) and listed not in names]
+    return [name for name in lists if (lora := parse_list_name(name)) and lora not in names]
 
 
 def find_used(lists: Mapping[str, Any], stack: Stack) -> dict[str, Any]:
     """Return the lists of values, without LoRAs that are switched off: their lists are kept, but not used."""
     off = {each.name for each in stack if not each.on}
-    return {name: each for name, each in lists.items() if get_listed(name) not in off}
+    return {name: each for name, each in lists.items() if parse_list_name(name) not in off}
 
 
-def describe_unknown(name: str) -> ComfyKitError:
+def build_unknown_error(name: str) -> ComfyKitError:
     """Return the error for a list of strengths of a LoRA that is not in the stack."""
     return ComfyKitError(f"{one_line(name)}: this LoRA is not in the stack")
 

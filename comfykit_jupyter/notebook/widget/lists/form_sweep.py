@@ -12,7 +12,7 @@ from comfykit_jupyter.explore.points.axes import MAX_POINTS, Lora, Seeds
 from comfykit_jupyter.explore.points.notation import SPLIT_KINDS, parse_axis
 from comfykit_jupyter.explore.points.plan import MANY_POINTS, format_seconds
 from comfykit_jupyter.notebook.page.values import STACK, from_wire
-from comfykit_jupyter.notebook.widget.form.loras import describe_unknown, find_used, get_listed
+from comfykit_jupyter.notebook.widget.form.loras import build_unknown_error, find_used, parse_list_name
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.lora_stack import MAX_STRENGTH, Stack, to_stem
 from comfykit_jupyter.workflow.nodes import RANDOM
@@ -111,9 +111,9 @@ class FormSweep:
         if not used:
             return {}
         for name, given in used.items():
-            if listed := get_listed(name):
+            if lora := parse_list_name(name):
                 self.find_name(name, stack)
-                over[self._name_axis(listed, over)] = self._read_strengths(name, listed, given)
+                over[self._name_axis(lora, over)] = self._read_strengths(name, lora, given)
             else:
                 over[name] = self._read_values(self.find_field(name), given)
         return {**over, **self._find_seeds(over, values, times)}
@@ -124,11 +124,11 @@ class FormSweep:
         Raises:
             ComfyKitError: There is none of this name.
         """
-        listed = get_listed(name)
-        if not listed:
+        lora = parse_list_name(name)
+        if not lora:
             return self.find_field(name).name
-        if not any(each.name == listed for each in stack):
-            raise describe_unknown(listed)
+        if not any(each.name == lora for each in stack):
+            raise build_unknown_error(lora)
         return name
 
     def _name_axis(self, lora: str, over: Mapping[str, Any]) -> str:

@@ -75,6 +75,11 @@ class Problem:
         kind: `value` for a value that does not fit. For what a server would say of a prompt, the server's own type
             of error, such as `required_input_missing`.
         field: The name of the node's input, if it is known.
+
+    Example:
+        report = await kit.check("portrait.json", {"cfg": "high"})
+        for problem in report.problems:
+            print(problem.parameter, problem.message)
     """
 
     parameter: str

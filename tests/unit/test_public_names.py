@@ -105,3 +105,7 @@ def test_public_names_and_members_have_docstrings() -> None:
     assert not [name for name, each in members if not each.__doc__]
     first_lines = [(name, (each.__doc__ or "").strip().splitlines()[0]) for name, each in members]
     assert not [name for name, line in first_lines if not line.endswith(".") or len(line) > LONGEST_LINE]
+
+
+def test_public_names_have_an_example() -> None:
+    assert not [name for name, each in PUBLIC.items() if "Example:\n" not in (inspect.getdoc(each) or "")]

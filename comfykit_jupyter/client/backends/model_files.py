@@ -18,6 +18,10 @@ class ModelFile:
     Attributes:
         size: Bytes.
         modified: When it was last changed, in seconds since 1970.
+
+    Example:
+        for name, file in kit.runs[0].models.items():
+            print(name, file.size)
     """
 
     size: int

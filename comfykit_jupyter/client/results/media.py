@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 
 class Origin(Protocol):
-    """Where media come from. Only it has the address and the secrets to fetch them."""
+    """Where media come from. Only it has the address and the secrets to fetch them.
+
+    Attributes:
+        url: The address of the server or cloud.
+
+    Example:
+        result.image.origin.url
+    """
 
     url: str
 

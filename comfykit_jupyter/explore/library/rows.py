@@ -53,6 +53,10 @@ class Rows(Sequence[Row]):
     Args:
         ledger: Where they are kept.
         ids: Their IDs, in order.
+
+    Example:
+        rows = kit.runs.where(star=True)
+        [row.params for row in rows[:10]]
     """
 
     def __init__(self, ledger: Ledger, ids: Sequence[str] = ()) -> None:

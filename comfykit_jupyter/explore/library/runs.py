@@ -28,7 +28,11 @@ _NEWEST = attrgetter("at", "id")
 
 
 class Differences(dict[str, tuple[Any, Any]]):
-    """What differs between two runs, by name, with both values; printed, one line each."""
+    """What differs between two runs, by name, with both values; printed, one line each.
+
+    Example:
+        kit.runs.diff(kit.runs[0], kit.runs[1]).get("cfg")
+    """
 
     def __str__(self) -> str:
         lines = [f"{one_line(name)}: {short_repr(one)} → {short_repr(other)}" for name, (one, other) in self.items()]

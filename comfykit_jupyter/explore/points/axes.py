@@ -158,6 +158,10 @@ class Axis:
         note: What was left out.
         paired: Whether its points are rows of a table.
         lora: The file of a LoRA whose strengths the labels are.
+
+    Example:
+        sweep = kit.sweep("portrait.json", over={"cfg": [3, 4.5, 6]})
+        sweep.axes[0].labels
     """
 
     names: tuple[str, ...]
@@ -180,6 +184,10 @@ class Point:
         position: Where it is on each axis.
         labels: The labels by parameter name.
         values: The values by parameter name.
+
+    Example:
+        sweep = kit.sweep("portrait.json", over={"cfg": [3, 4.5, 6]})
+        [point.values["cfg"] for point in sweep.points]
     """
 
     index: int

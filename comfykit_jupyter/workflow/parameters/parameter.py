@@ -18,6 +18,13 @@ class Target:
         field: The name of its input.
         upload: Whether a marker in the title says that the value is a file to upload.
         default: The workflow's own value; MISSING if there is none, or a link.
+
+    Example:
+        >>> from comfykit_jupyter import Workflow
+        >>> node = {"class_type": "KSampler", "inputs": {"steps": 20}, "_meta": {"title": "$steps"}}
+        >>> target = Workflow.parse({"1": node}).parameters["steps"].targets[0]
+        >>> target.node_id, target.field, target.default
+        ('1', 'steps', 20)
     """
 
     node_id: str

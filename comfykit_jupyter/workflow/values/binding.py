@@ -30,6 +30,13 @@ class Upload:
         kind: What the input accepts; None if unknown.
         value: The value as it was given.
         choices: Names of files that the server already has.
+
+    Example:
+        >>> from comfykit_jupyter import Workflow
+        >>> node = {"class_type": "LoadImage", "inputs": {"image": "a.png"}, "_meta": {"title": "$image!"}}
+        >>> upload = Workflow.parse({"1": node}).bind({"image": "cat.png"}).uploads[0]
+        >>> upload.parameter, upload.value
+        ('image', 'cat.png')
     """
 
     parameter: str

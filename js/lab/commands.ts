@@ -83,7 +83,7 @@ export function makeExamplePlugin(shared: Shared): Plugin | undefined {
   };
 }
 
-/** Open a new notebook with a Python kernel; undefined if there is no such kernel. */
+/** Open a new notebook with a Python kernel; return undefined if there is none. */
 async function openNotebook(app: App, folder: string): Promise<NotebookPanel | undefined> {
   const { kernelspecs } = app.serviceManager;
   await kernelspecs.ready;

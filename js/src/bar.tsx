@@ -7,11 +7,11 @@ interface BarProps {
   fraction: number;
   /** Its accessible name: with it, it is a progress bar for screen readers, too. */
   label?: string;
-  /** How far it is, of `max`; undefined while that is not known. */
+  /** The progress, from 0 to `max`; undefined while it is unknown. */
   now?: number | undefined;
   max?: number;
   text?: string;
-  /** Whether it is striped, because nothing is known. */
+  /** Whether it has stripes, because the progress is unknown. */
   striped?: boolean;
 }
 
@@ -42,7 +42,7 @@ interface SliderProps {
   onInput(value: number): void;
 }
 
-/** A slider whose track is filled up to its thumb. */
+/** A slider whose track is filled up to the thumb. */
 export function Slider({ min, max, value, step = 1, attributes, onInput }: SliderProps) {
   const part = clamp((value - min) / (max - min) || 0, 0, 1);
   return (

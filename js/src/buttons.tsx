@@ -1,4 +1,4 @@
-/** Buttons, with a text or an icon, and such as say that they have done what they were pressed for. */
+/** Buttons: with a text, with an icon, and with a confirmation. */
 
 import type { ComponentType, JSX } from "preact";
 import { useRef, useState } from "preact/hooks";

@@ -5,7 +5,7 @@ export interface Point {
   y: number;
 }
 
-/** Change of the scale for each pixel of a wheel; a touch pad reports two fingers as a wheel with Ctrl, in small steps. */
+/** Change of the scale for each pixel of a wheel. A touch pad reports a pinch as a wheel with Ctrl, in small steps. */
 const WHEEL_SPEED = 0.0015;
 const PINCH_SPEED = 0.01;
 
@@ -14,7 +14,7 @@ export function measureWheel({ deltaY, ctrlKey }: WheelEvent): number {
   return Math.exp(-deltaY * (ctrlKey ? PINCH_SPEED : WHEEL_SPEED));
 }
 
-/** Return how two fingers zoom and move a view, of which one goes from one point to another: their middle stays in place. */
+/** Return how a view zooms and moves when one of two fingers moves; the point between them stays in place. */
 export function measurePinch(from: Point, to: Point, other: Point): { factor: number; center: Point; move: Point } {
   const measureDistance = ({ x, y }: Point) => Math.hypot(x - other.x, y - other.y) || 1;
   return {

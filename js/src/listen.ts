@@ -1,4 +1,4 @@
-/** Listens and observes; each function returns one that stops it. */
+/** Adds listeners and observers. Each function returns a function that removes them. */
 
 /** Call back at an event. */
 export function listen(

@@ -1,6 +1,6 @@
 /** Chooses one value of a list, or several: a native select for few choices, a filtered list for many. */
 
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { IconButton } from "../buttons";
 import { getFileName, getFolder } from "../format";
 import { CloseIcon } from "../icons";
@@ -36,6 +36,15 @@ export function ChoiceControl({ session, field, id, value, error }: ControlProps
     );
   };
 
+  const isSeveral = several !== undefined;
+  const wasSeveral = useRef(isSeveral);
+  useLayoutEffect(() => {
+    // The input that had the focus is gone, and keys would go to the notebook.
+    if (wasSeveral.current && !isSeveral && document.activeElement === document.body)
+      document.getElementById(id)?.focus();
+    wasSeveral.current = isSeveral;
+  }, [isSeveral]);
+
   const choices = field.choices ?? loaded;
   const missing = !multiselect && !several && value !== null && isMissing(choices, value);
   const shownError = error ?? loadError;
@@ -48,7 +57,7 @@ export function ChoiceControl({ session, field, id, value, error }: ControlProps
     onSeveral: multiselect || several ? undefined : () => session.setList(name, [value]),
   };
   const options: ComboboxProps = { ...common, count: field.choice_count, onOpen: loadChoices, choices };
-  /** Keep several values; the last one that is left is one value again. */
+  /** Keep several values. If only one is left, it is the field's value again. */
   const keep = (chosen: Value) => {
     const values = chosen as Value[];
     if (values.length > 1) session.setList(name, values);
@@ -62,7 +71,7 @@ export function ChoiceControl({ session, field, id, value, error }: ControlProps
         <Choices
           {...options}
           {...(several && { value: several, onChoose: keep, focused: true })}
-          multiple={multiselect || several !== undefined}
+          multiple={multiselect || isSeveral}
           label={getLabel(field)}
         />
       )}
@@ -108,7 +117,11 @@ function Choices({ label, multiple, ...props }: ComboboxProps & { label: string;
                 icon={CloseIcon}
                 class="ck-quiet"
                 label={`Remove ${toText(choice)}`}
-                onClick={() => onChoose(chosen.filter((each) => !isEqual(each, choice)))}
+                onClick={() => {
+                  // The button disappears, and would take the focus with it.
+                  document.getElementById(props.attributes.id)?.focus();
+                  onChoose(chosen.filter((each) => !isEqual(each, choice)));
+                }}
               />
             </li>
           ))}

@@ -67,7 +67,7 @@ function pairFields(fields: readonly Field[]): Line[] {
   return lines;
 }
 
-/** Return two fields in the order of their pair, or null if they are none. */
+/** Return two fields in the order of their pair, or null if they are not a pair. */
 function orderPair(left: Field, right: Field): Line | null {
   if (!isNumeric(left) || !isNumeric(right)) return null;
   const roles = [getRole(left), getRole(right)];

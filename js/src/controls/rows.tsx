@@ -117,7 +117,7 @@ interface PairProps {
   cells: readonly [Cell, Cell];
 }
 
-/** Two controls side by side; those of a size with buttons that swap them and choose an aspect ratio. */
+/** Two controls side by side. A size also gets buttons that swap it and choose an aspect ratio. */
 function PairControls({ session, line, cells }: PairProps) {
   const [first, second] = cells;
   const isOfSize = isSize(line);

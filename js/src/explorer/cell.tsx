@@ -23,7 +23,7 @@ interface CellProps {
   caption: number;
 }
 
-/** What is said of a state. */
+/** Each state in words. */
 export const STATE_WORDS: Record<PointState, string> = {
   waiting: "waiting",
   running: "running",
@@ -36,7 +36,7 @@ export const STATE_WORDS: Record<PointState, string> = {
   sent: "sent, and its end is not known",
 };
 
-/** What is said of a point whose model was replaced. */
+/** What a point says whose model file was replaced. */
 export const STALE_WORDS = "made with another model file of the same name";
 
 /** Return the id of a point's cell. */
@@ -44,7 +44,7 @@ export function buildCellId(uid: string, point: number): string {
   return `${uid}-p${point}`;
 }
 
-/** Say on one line what a point is: its values, its state, its marks. */
+/** Describe a point on one line: its values, state and marks. */
 function nameCell(explorer: Explorer, point: number): string {
   const values = explorer.describe(point).map((pair) => pair.join(" ").trim());
   const { star, rejected, rating, note } = explorer.points.getMarks(point);

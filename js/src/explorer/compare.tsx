@@ -182,11 +182,11 @@ function findOutput(explorer: Explorer, point: number): RunOutput | undefined {
   return run && item && { run, item };
 }
 
-/** What the kernel says of points that are compared. */
+/** How compared points differ, as the kernel reports it. */
 interface Differences {
   /** The values that differ, by name, with one for each point: its parts, each with whether it differs. */
   rows: [string, [string, boolean][][]][];
-  /** How the image of each point differs from that of the first, in words. */
+  /** How each point's image differs from the first one, in words. */
   pixels: string[];
 }
 

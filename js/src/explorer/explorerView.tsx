@@ -169,7 +169,7 @@ function useLayout(explorer: Explorer, library: Library | undefined, width: numb
   }, [arrangement, about, points.count, width, depends, library?.days]);
 }
 
-/** Says why nothing can be seen or done. */
+/** Explains why the grid is missing or disabled. */
 function Connection({ explorer }: { explorer: Explorer }) {
   const { closed, busy } = explorer.channel;
   if (closed)
@@ -202,7 +202,7 @@ function Head({ explorer, library, layout }: HeadProps) {
   );
 }
 
-/** Choose the point with the focus for comparison, or no longer, or all that are selected; return whether to compare. */
+/** Add the focused point to the comparison or remove it, or add all selected ones; return whether to compare now. */
 function chooseCompared(explorer: Explorer, now: boolean): boolean {
   const isAll = explorer.selected.size > 1;
   if (isAll) explorer.compareOnly([...explorer.selected]);
@@ -231,7 +231,7 @@ function listInOrder(layout: Layout): number[] {
   return found;
 }
 
-/** Move the focus to what has taken the place of its point, when that is no longer shown. */
+/** When the focused point disappears, move the focus to the point in its place. */
 function useFocusInSight(explorer: Explorer, layout: Layout, list: number[]): void {
   const place = useRef(0);
   useLayoutEffect(() => {

@@ -22,7 +22,7 @@ interface FooterProps {
   onCompare(): void;
 }
 
-/** The footer. It is always as high, whatever it says. */
+/** The footer. Its height never changes. */
 export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: FooterProps) {
   const point = explorer.focused;
   useTopics(explorer, `point ${point}`);
@@ -194,7 +194,7 @@ const FORMATS = [
   ["html", "Web page"],
 ] as const;
 
-/** A menu that exports what is selected, else what is picked among the points that are shown, else the one with focus. */
+/** A menu that exports the selected points, else the picked ones, else the focused one. */
 function ExportMenu({ explorer }: { explorer: Explorer }) {
   const [state, setState] = useState("");
   const picked = explorer.selected.size > 0 ? [] : explorer.listPicked();

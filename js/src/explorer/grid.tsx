@@ -1,4 +1,4 @@
-/** The grid: labels that stay in sight, and the cells in sight and around, however many points there are. */
+/** The grid: its labels stay in sight, and only the cells in sight and around them are in the page. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button } from "../buttons";

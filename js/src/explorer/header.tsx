@@ -22,7 +22,7 @@ const TROUBLES: [PointState, string][] = [
 
 type Counts = Record<PointState, number>;
 
-/** The header. It is always as high, whatever it says. */
+/** The header. Its height never changes. */
 export function SweepHeader({ explorer }: { explorer: Explorer }) {
   const { header, about, points } = explorer;
   const counts = points.countStates();

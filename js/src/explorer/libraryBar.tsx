@@ -1,4 +1,4 @@
-/** The head of the library: what is looked for, and how many runs were found. */
+/** The header of the library: the search, and how many runs it found. */
 
 import { Button } from "../buttons";
 import { formatCount } from "../format";

@@ -1,4 +1,4 @@
-/** Does what a key says in an explorer: moves the focus, marks, selects, arranges. */
+/** Performs the action of a key in an explorer: moves the focus, marks, selects, arranges. */
 
 import { clamp } from "../number";
 import { listBetween } from "./grid";
@@ -7,7 +7,7 @@ import type { Explorer } from "./state/explorer";
 import type { Action } from "./state/keys";
 import { findPosition, type Layout, stepSize } from "./state/layout";
 
-/** Do what a key says, other than opening. */
+/** Perform an action, except for those that open something. */
 export function perform(
   explorer: Explorer,
   layout: Layout,
@@ -101,7 +101,7 @@ function findEdge(layout: Layout, list: number[], row: number, toEnd: boolean, w
   return undefined;
 }
 
-/** Leave out the value that the row or column of a point has. In lines, it is that of the last axis. */
+/** Leave out the value of a point's row or column. Without rows and columns, leave out its value on the last axis. */
 export function removeValue(explorer: Explorer, layout: Layout, place: "rows" | "columns", point: number): void {
   const { arrangement, about } = explorer;
   const axis = layout.flat ? about.axes.length - 1 : arrangement[place].at(-1);

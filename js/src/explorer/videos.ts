@@ -1,11 +1,15 @@
 /** Plays several videos in step. */
 
-/** Seconds by which a video may be off the first one; from which a user has moved it; and of a frame. */
+/** In seconds: how far a video may be off the first one, from where a user has moved it, and one frame. */
 const MAX_OFF = 0.08;
 const FAR_OFF = 0.6;
 const FRAME = 1 / 24;
 
-/** Let the videos in an element follow the first one; what is done to another one is done to all. Returns what stops it. */
+/**
+ * Keep all videos in an element in step with the first one, also when a user controls another one.
+ *
+ * Return a function that stops this.
+ */
 export function followFirst(element: HTMLElement): () => void {
   const controller = new AbortController();
   const follow = ({ target }: Event) => {
@@ -19,7 +23,7 @@ export function followFirst(element: HTMLElement): () => void {
   return () => controller.abort();
 }
 
-/** Do to the first video what a user has done to another one. */
+/** Apply a user's change of another video to the first one. */
 function lead(video: HTMLVideoElement, first: HTMLVideoElement): void {
   if (Math.abs(video.currentTime - first.currentTime) > FAR_OFF && !video.ended) first.currentTime = video.currentTime;
   if (video.muted && video.paused !== first.paused && !video.ended) void (video.paused ? first.pause() : play(first));
@@ -34,7 +38,7 @@ function keepUp(video: HTMLVideoElement, first: HTMLVideoElement): void {
   else if (video.paused && time < video.duration) void play(video);
 }
 
-/** Go on by some frames; by 0 to play, or pause. */
+/** Step by some frames; 0 plays or pauses. */
 export function stepFrames(element: HTMLElement | null, by: number): void {
   const first = element?.querySelector("video");
   if (!first) return;

@@ -24,7 +24,7 @@ export function moveRow(rows: readonly Row[], index: number, by: number): Row[] 
   return moved;
 }
 
-/** Return whether a name is that of a file: its folder and suffix may be left out. */
+/** Return whether a name refers to a file. It may leave out folder and suffix. */
 export function isSameFile(name: string, file: string): boolean {
   return [file, getFileName(file)].some((path) => name === path || name === path.replace(/\.\w+$/, ""));
 }

@@ -126,7 +126,7 @@ interface UseFrameProps {
   item: Item;
 }
 
-/** Buttons of the lightbox that use a frame of its video as input of a field: the one that it shows, or the last. */
+/** Buttons of the lightbox that use a video's current or last frame as input of a field. */
 function UseFrame({ session, run, item }: UseFrameProps) {
   const [used, setUsed] = useState("");
   const fields = session.get("fields").filter(({ kind }) => kind === "image");

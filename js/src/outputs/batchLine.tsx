@@ -9,7 +9,7 @@ import { clamp } from "../number";
 import type { Batch, Progress, Status } from "../session/protocol";
 import type { Session } from "../session/session";
 
-/** The line of a batch. It is empty, but as high, while there is only one run. */
+/** The line of a batch. With only one run it is empty, but keeps its height. */
 export function BatchLine({ session }: { session: Session }) {
   const [open, setOpen] = useState(false);
   const toggle = useRef<HTMLButtonElement>(null);

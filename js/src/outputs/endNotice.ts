@@ -1,4 +1,4 @@
-/** Tells a user who is elsewhere that a run has ended: in the title of the tab and, if asked for, by a notification. */
+/** Announces the end of a run while the page is hidden: in the tab's title and, if wanted, by a notification. */
 
 import { useEffect, useRef } from "preact/hooks";
 import { listen } from "../listen";

@@ -21,7 +21,7 @@ import { findStagedRun, getOutputKey, isVisual } from "./runs";
 const MARGIN = 200;
 /** Pixels of scrolling between two renderings. */
 const SCROLL_STEP = 64;
-/** Pixels that the gallery is high, at most. */
+/** The largest height of the gallery, in pixels. */
 const MAX_HEIGHT = 620;
 /** Pixels above the first line. */
 const PADDING = 13;

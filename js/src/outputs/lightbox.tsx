@@ -351,7 +351,7 @@ function togglePlayback(dialog: HTMLElement | null): void {
   if (player) void (player.paused ? player.play() : player.pause());
 }
 
-/** Show the lightbox on the whole screen, or no longer. Browsers do this for the content of a dialog only. */
+/** Enter or leave full screen. Browsers allow it for a dialog's content, but not for the dialog. */
 function toggleFullScreen(dialog: HTMLElement | null): void {
   if (document.fullscreenElement) void document.exitFullscreen();
   else

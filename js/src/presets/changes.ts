@@ -1,4 +1,4 @@
-/** Changes many values at once: those of a preset, all of them, or back. */
+/** Changes many values at once: loads a preset, resets all, or undoes either. */
 
 import type { Session } from "../session/session";
 

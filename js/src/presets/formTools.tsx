@@ -44,7 +44,7 @@ export function FormTools({ session, uid }: { session: Session; uid: string }) {
           </Button>
         )}
         {isChanged(session) && (
-          <Button title="Set all values to those of the workflow" onClick={() => change("reset_all")}>
+          <Button title="Reset all values to the workflow's own" onClick={() => change("reset_all")}>
             Reset all
           </Button>
         )}

@@ -23,12 +23,12 @@ export class PromptHistory {
     return text;
   }
 
-  /** Return whether a text is the earlier one that was recalled, unchanged. */
+  /** Return whether a text is the recalled one, unchanged. */
   isAt(text: string): boolean {
     return this.#at > 0 && this.#texts[this.#at] === text;
   }
 
-  /** Where the user is, in words; empty at the text that was typed. */
+  /** Where the user is, in words; empty at the typed text. */
   get place(): string {
     return this.#at > 0 ? `Earlier text ${this.#at} of ${this.#texts.length - 1}. ↓ goes back.` : "";
   }

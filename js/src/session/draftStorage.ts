@@ -10,7 +10,7 @@ export interface Draft {
   values: Record<string, Value>;
   /** Values that were typed and run. */
   ran: Record<string, Value>;
-  /** The seeds that are incremented after each run; null if they are those of the workflow. */
+  /** The seeds that are incremented after each run; null if the workflow increments the same. */
   counting: string[] | null;
   /** The strokes of masks by field, if there are any. */
   masks?: Record<string, Strokes>;
@@ -58,7 +58,7 @@ function readAll(): Record<string, unknown> {
   }
 }
 
-/** Return the strokes that are ones. */
+/** Return the valid strokes. */
 function readMasks(masks: Record<string, unknown>): Record<string, Strokes> {
   const found: Record<string, Strokes> = {};
   for (const [name, strokes] of Object.entries(masks)) if (isStrokes(strokes)) found[name] = strokes;

@@ -20,7 +20,7 @@ export function useTopics(session: Session, ...topics: Topic[]): object {
   return turn;
 }
 
-/** Ask the kernel for what can be done without; return its newest answer, and undefined before it. */
+/** Request optional data from the kernel. Return the newest answer, or undefined before the first one. */
 export function useAnswer(
   { channel }: Session,
   kind: string,

@@ -21,7 +21,7 @@ export function acceptOutput(session: Session, event: DragEvent, fields: readonl
   return true;
 }
 
-/** Find the fields that accept media of a kind: those of the same kind, else those for any file. */
+/** Find the fields that accept media of a kind: fields of the same kind, else fields for any file. */
 export function findMediaFields(kind: string | undefined, fields: readonly Field[]): Field[] {
   const matching = fields.filter((field) => field.kind === kind);
   return matching.length > 0 ? matching : fields.filter((field) => field.kind === "file");

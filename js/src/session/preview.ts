@@ -40,7 +40,7 @@ export class Preview {
     return this.#frame;
   }
 
-  /** Decode and show a frame, in place of one that still waits. */
+  /** Decode and show a frame. It replaces one that still waits. */
   push(mime: string, data: Bytes, info: Record<string, unknown> = {}): void {
     if (!isSafeImage(mime)) return;
     this.#next = { blob: new Blob([data], { type: mime }), info };

@@ -238,7 +238,7 @@ export interface Traits {
   /** What Run does with them. */
   plan: string;
   preset: Partial<PresetState>;
-  /** What Undo takes back, in a few words; empty for nothing. */
+  /** What Undo reverts, in a few words; empty for nothing. */
   undo: string;
   /** The models of the grids below the form, by ID. */
   grids: string[];

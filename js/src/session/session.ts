@@ -417,7 +417,7 @@ export class Session {
   }
 }
 
-/** Return whether a field must have a value before a run: the workflow has none that fits. */
+/** Return whether a field must get a value before a run, because the workflow has no valid one. */
 function isNeeded({ required, note }: Field): boolean {
   return required || Boolean(note);
 }

@@ -9,7 +9,7 @@ export function hasModifier({ ctrlKey, metaKey, altKey }: KeyEvent): boolean {
   return ctrlKey || metaKey || altKey;
 }
 
-/** Handle a key alone: neither the browser nor the notebook gets it. */
+/** Keep a key from both the browser and the notebook. */
 export function claim(event: Event): void {
   event.preventDefault();
   event.stopPropagation();

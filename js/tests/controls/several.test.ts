@@ -76,9 +76,16 @@ describe("several values", () => {
     expect(page.model.getSent("list").at(-1)).toMatchObject({ name: "sampler", list: ["euler", "heun"] });
     page.model.setTraits({ lists: { sampler: ["euler", "heun"] } });
     await settle();
-    findButton(el, "Remove euler")?.click();
+    const remove = findButton(el, "Remove euler");
+    remove?.focus();
+    remove?.click();
     await settle();
     expect(page.model.getSent("set").at(-1)).toMatchObject({ name: "sampler", value: "heun" });
+    // The button is gone: keys must not go to the notebook.
+    expect(document.activeElement).toBe(combobox);
+    page.model.setTraits({ lists: {} });
+    await settle();
+    expect(document.activeElement).toBe(el.querySelector("select.ck-select"));
   });
 
   it("have their grid below the form, once its model is there", async () => {

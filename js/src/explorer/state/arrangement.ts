@@ -44,7 +44,7 @@ export function findFreeAxes(axes: readonly AxisInfo[]): number[] {
   return axes.map((_, index) => index).filter((index) => (axes[index]?.labels.length ?? 0) > 1);
 }
 
-/** Complete what a page has kept of its arrangement, whatever it is. */
+/** Return a valid arrangement from stored data, which may be anything. */
 export function readArrangement(kept: unknown, axes: readonly AxisInfo[]): Arrangement {
   const given = (typeof kept === "object" && kept !== null ? kept : {}) as Partial<Arrangement>;
   const free = findFreeAxes(axes);
@@ -98,7 +98,7 @@ export function listPoints({ filter, order }: Arrangement, points: Points): numb
 
 export type Place = "columns" | "rows";
 
-/** Put an axis at a place; what is there goes where the axis was. Null makes room for nothing: a slider. */
+/** Put an axis at a place, and swap it with the one there. Null makes the axis at that place a slider. */
 export function moveAxis(old: Arrangement, axis: number | null, place: Place, level: number): Arrangement {
   const lists = { columns: [...old.columns], rows: [...old.rows] };
   const there = lists[place][level];

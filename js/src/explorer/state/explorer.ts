@@ -29,7 +29,7 @@ const MAX_UNDO = 200;
 const ARRANGE_DELAY = 400;
 /** Milliseconds that a browser has to save a file. */
 const SAVE_TIME = 60_000;
-/** Points that are compared, at most. */
+/** Most points that are compared. */
 const MAX_COMPARED = 4;
 
 interface Undo {
@@ -55,7 +55,7 @@ export class Explorer extends Session {
   readonly compared = new Set<number>();
   /** The points of the lightbox, in their order. */
   shown: number[] = [];
-  /** All points in their order, where it is not that of the cells. */
+  /** All points in their order, where the cells have another one. */
   readonly sequence: readonly number[] | undefined;
   /** Shows only the points with this value, where that is possible. */
   filterBy: ((name: string, value: string) => void) | undefined;
@@ -104,7 +104,7 @@ export class Explorer extends Session {
     return describePoint(point, this.about.axes);
   }
 
-  /** What is said where no point is shown. */
+  /** The message where no point is shown. */
   get nothing(): string {
     return "No point is like this.";
   }
@@ -143,7 +143,7 @@ export class Explorer extends Session {
     }, ARRANGE_DELAY);
   }
 
-  /** Tell the kernel which points are in sight: it sends the previews of those that run. */
+  /** Report the points in sight to the kernel, which sends previews of the running ones. */
   look(visible: readonly number[]): void {
     const running = visible.filter((point) => this.points.getState(point) === "running");
     const key = running.join();
@@ -180,14 +180,14 @@ export class Explorer extends Session {
     this.#refresh(changed);
   }
 
-  /** Select a point, or no longer. */
+  /** Select a point, or deselect it. */
   toggleSelected(point: number): void {
     const next = new Set(this.selected);
     if (!next.delete(point)) next.add(point);
     this.select(next);
   }
 
-  /** Choose a point for comparison, or no longer; the oldest gives way. */
+  /** Add a point to the comparison, or remove it. Of too many, the oldest is removed. */
   toggleCompared(point: number): void {
     if (!this.compared.delete(point) && this.points.isDone(point)) this.compared.add(point);
     const [oldest = point] = this.compared;
@@ -195,7 +195,7 @@ export class Explorer extends Session {
     this.#refresh([oldest, point]);
   }
 
-  /** Compare these points, in this order, at most four. */
+  /** Compare these points in this order; only the first four are kept. */
   compareOnly(points: readonly number[]): void {
     const changed = [...this.compared, ...points];
     const done = points.filter((point) => this.points.isDone(point));
@@ -226,7 +226,7 @@ export class Explorer extends Session {
     this.#sendMarks(marked, before, after);
   }
 
-  /** Take back the last mark; return the first of its points. */
+  /** Undo the last mark; return the first of its points. */
   undo(): number | undefined {
     const last = this.#undo.pop();
     if (!last) return undefined;

@@ -1,4 +1,4 @@
-/** Where each point is, in pixels. All of it is arithmetic, so that ten thousand points cost nothing. */
+/** Where each point is, in pixels. It is only arithmetic, so that ten thousand points cost nothing. */
 
 import { clamp } from "../../number";
 import { type Arrangement, isFlat, listPoints, MAX_SIZE, MIN_SIZE } from "./arrangement";
@@ -13,9 +13,9 @@ const CAPTION_LINE = 15;
 const MAX_CAPTION_LINES = 3;
 /** Pixels of a line of column labels. */
 export const LABEL_LINE = 24;
-/** The height of a grid, at most, as a part of the window's. */
+/** The largest height of a grid, as a part of the window's. */
 export const MAX_HEIGHT = 0.72;
-/** Cells that are in the page, at most. */
+/** Most cells in the page. */
 export const MAX_CELLS = 400;
 /** The widest cell that is chosen where all columns fit, and the narrowest one with which all rows are to fit. */
 const MAX_FITTED = 240;

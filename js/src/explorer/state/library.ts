@@ -1,4 +1,4 @@
-/** The state of the library of all kept runs: what is looked for, and what was found. */
+/** The state of the library of all kept runs: the query and the runs that it found. */
 
 import { listChanges } from "../../format";
 import { buildCaption } from "../../outputs/runs";
@@ -29,7 +29,7 @@ const DAY_WIDTH = 84;
 const CELL_SIZE = 168;
 const CAPTION = 34;
 
-/** The library. A point is a run; which ones are shown, and in which order, the kernel says. */
+/** The library. A point is a run. The kernel decides which runs are shown, and in which order. */
 export class Library extends Explorer {
   query: Query = { text: "", filters: {}, stacked: false };
   /** How many runs were found; -1 before the first answer. */
@@ -37,7 +37,7 @@ export class Library extends Explorer {
   /** Why nothing could be looked for. */
   problem = "";
   days: Section[] = [];
-  /** The runs that were found, with those of closed stacks. */
+  /** The runs that were found, including closed stacks. */
   override sequence: readonly number[] = [];
   /** The stacks with several runs, by the first of them. */
   readonly #stacks = new Map<number, number[]>();
@@ -69,7 +69,7 @@ export class Library extends Explorer {
     return (this.header as unknown as { filters?: Filter[] }).filters ?? [];
   }
 
-  /** Look for something else. */
+  /** Change the query, and search. */
   find(change: Partial<Query>): void {
     this.query = { ...this.query, ...change };
     this.notifyAll();
@@ -77,7 +77,7 @@ export class Library extends Explorer {
     this.#timer = setTimeout(() => void this.#find(), FIND_DELAY);
   }
 
-  /** Look again: runs or marks have changed. */
+  /** Search again, because runs or marks have changed. */
   override handleChange(): void {
     this.find({});
   }

@@ -174,7 +174,7 @@ export class DetailsCache {
   readonly #details = new Map<number, Details>();
   /** The points that are being fetched, each with the ticket of its newest request. */
   readonly #requested = new Map<number, number>();
-  /** The points whose details have changed: they are shown until the new ones are there. */
+  /** The points whose details have changed. The old ones are shown until the new ones arrive. */
   readonly #stale = new Set<number>();
 
   constructor(channel: Channel, onLoad: (point: number) => void) {

@@ -11,9 +11,9 @@ export function listen(
   return () => target.removeEventListener(type, callback as EventListener, options);
 }
 
-/** Call back when an element gets another size, and once at first. */
-export function observeSize(element: Element, callback: () => void): () => void {
-  const observer = new ResizeObserver(callback);
+/** Call back with the width of an element's content in pixels, at first and each time that its size changes. */
+export function observeSize(element: Element, callback: (width: number) => void): () => void {
+  const observer = new ResizeObserver(([entry]) => entry && callback(entry.contentRect.width));
   observer.observe(element);
   return () => observer.disconnect();
 }

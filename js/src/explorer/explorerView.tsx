@@ -250,9 +250,8 @@ function useWidth(element: { current: HTMLElement | null }): number {
   useLayoutEffect(() => {
     const box = element.current;
     if (!box) return;
-    const measure = () => setWidth(box.clientWidth || 800);
-    measure();
-    return observeSize(box, measure);
+    setWidth(box.clientWidth || 800);
+    return observeSize(box, (content) => setWidth(Math.round(content)));
   }, [element]);
   return width;
 }

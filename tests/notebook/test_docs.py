@@ -22,9 +22,11 @@ from .kernels import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUNNER = """
-import sys
+import pathlib, sys
 from IPython.core.interactiveshell import InteractiveShell
+from comfykit_jupyter.client.inputs import examples
 
+examples._FOLDER = pathlib.Path("examples")
 shell = InteractiveShell.instance()
 for cell in sys.stdin.read().split("\\0"):
     shell.run_cell(cell).raise_error()
@@ -36,10 +38,10 @@ def read_blocks(page: Path) -> list[str]:
     return re.findall(r"^```i?python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def copy_workflows(folder: Path) -> None:
-    """Copy the workflows of the shelf, with small images and few steps."""
+def copy_workflows(source: str, folder: Path) -> None:
+    """Copy the workflows of a folder of the project, with small images and few steps."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in (ROOT / "notebooks/workflows").glob("*.json"):
+    for file in (ROOT / source).glob("*.json"):
         graph = json.loads(file.read_text(encoding="utf-8"))
         shrink(graph)
         (folder / file.name).write_text(json.dumps(graph), encoding="utf-8")
@@ -75,8 +77,9 @@ def other_server() -> Iterator[Sandbox]:
 def test_code_of_the_page_runs(
     page: Path, sandbox: Sandbox, other_server: Sandbox, cloud: RunningHub, tmp_path: Path
 ) -> None:
-    copy_workflows(tmp_path)  # the pages in docs/ say that they run in this folder
-    copy_workflows(tmp_path / "notebooks/workflows")
+    copy_workflows("notebooks/workflows", tmp_path)  # the pages in docs/ say that they run in this folder
+    copy_workflows("notebooks/workflows", tmp_path / "notebooks/workflows")
+    copy_workflows("comfykit_jupyter/examples", tmp_path / "examples")
     code = "\0".join(read_blocks(page))
     for example, url in (("http://gpu-a:8188", sandbox.url), ("http://gpu-b:8188", other_server.url)):
         code = code.replace(f'"{example}"', f'"{url}"')

@@ -55,8 +55,8 @@ class Cell:
 
     @property
     def bundles(self) -> list[dict[str, Any]]:
-        """The MIME bundles of the displayed outputs."""
-        return [output["data"] for output in self.outputs if "data" in output]
+        """The MIME bundles of the displayed outputs, without those that were emptied: a wait that was over."""
+        return [data for output in self.outputs if (data := output.get("data")) and any(data.values())]
 
     @property
     def html(self) -> str:

@@ -42,6 +42,7 @@ def own_classes() -> dict[str, type]:
         *ROOT.glob("workflow/**/*.py"),
         *ROOT.glob("client/**/*.py"),
         *ROOT.glob("explore/**/*.py"),
+        *ROOT.glob("kit/**/*.py"),
         *ROOT.glob("notebook/**/*.py"),
     ):
         name = ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STATIC_RUNS = 3
 """Runs in the static output of a form; they share the space of one."""
-REFRESH_TIMEOUT = 2.0
+REFRESH_TIMEOUT = 10.0
 """Seconds that the end of a cell waits for the static output of runs that have ended."""
 
 

@@ -12,11 +12,11 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from comfykit_jupyter.sandbox import Sandbox
 
 from .chromium import find_chromium
-from .lab import ROOT, Lab, Notebook, running_lab
+from .lab import PATIENCE, ROOT, Lab, Notebook, running_lab
 
 Open = Callable[..., Notebook]
 
-expect.set_options(timeout=30_000)  # milliseconds: the machine may be busy
+expect.set_options(timeout=PATIENCE * 1000)
 VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
 LAB_READY = "() => window.jupyterapp?.restored.then(() => true)"
 TIDY = """async () => {
@@ -86,7 +86,7 @@ class Desk:
         if self._page is None:
             self._page = new_page(self._browser)
             self._page.goto(f"{lab.url}/lab?reset&token={lab.token}")
-            self._page.wait_for_function(LAB_READY, timeout=60_000)
+            self._page.wait_for_function(LAB_READY)
         return self._page
 
     def tidy(self, lab: Lab, *, failed: bool) -> None:
@@ -145,7 +145,7 @@ def page(
 def new_page(browser: Browser) -> Page:
     """A page in its own context, which shares nothing with other tests."""
     page = browser.new_context(viewport=VIEWPORT).new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE * 1000)
     return page
 
 

@@ -105,7 +105,7 @@ def test_axe_finds_no_problem(open_notebook: Open, page: Page, theme: str) -> No
     notebook.run(1)
     for _ in range(2):
         press()
-        expect(status).to_contain_text("Done in", timeout=30_000)
+        expect(status).to_contain_text("Done in")
         expect(form.get_by_role("progressbar", name="Progress")).to_have_count(0)
     tiles = form.locator(".ck-gallery .ck-open")
     expect(tiles).to_have_count(2)

@@ -88,10 +88,10 @@ def marimo(sandbox: Sandbox, tmp_path: Path) -> Iterator[str]:
 def run_from(form: Page | Locator) -> None:
     """Type a prompt, press Run, and wait for the image."""
     prompt = form.get_by_label("Prompt", exact=True)
-    expect(prompt).to_be_visible(timeout=60_000)
+    expect(prompt).to_be_visible()
     prompt.fill("a cat by the sea, oil")
     form.get_by_role("button", name="Run", exact=True).first.click()
-    expect(form.get_by_role("status").first).to_contain_text("Done in", timeout=30_000)
+    expect(form.get_by_role("status").first).to_contain_text("Done in")
     picture = form.locator("img[alt*='a cat by the sea']").first
     expect(picture).to_be_visible()
     handle = picture.element_handle()

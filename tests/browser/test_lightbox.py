@@ -60,7 +60,7 @@ def box(open_notebook: Open, page: Page) -> Locator:
     form.get_by_label("Number of runs", exact=True).fill("2")
     form.get_by_role("button", name="Run", exact=True).click()
     tiles = form.locator(".ck-gallery .ck-open")
-    expect(tiles).to_have_count(2, timeout=30_000)
+    expect(tiles).to_have_count(2)
     tiles.first.click()
     box = page.get_by_role("dialog")
     expect(box.locator(".ck-pane img")).to_be_visible()

@@ -47,7 +47,7 @@ def test_cancel_in_the_page_stops_a_busy_cell(open_notebook: Open, kernel: str, 
     expect(live.get_by_role("progressbar")).to_be_visible()
     expect(live.get_by_role("img", name="Preview")).to_be_visible()
     live.get_by_role("button", name="Cancel", exact=True).click()
-    notebook.ended(2, timeout=10)
+    notebook.ended(2)
     expect(live).to_contain_text(re.compile("cancelled", re.IGNORECASE))
     assert notebook.run(3).strip() == "server 0 0"
 
@@ -61,7 +61,7 @@ def test_stop_button_stops_a_busy_cell(open_notebook: Open, kernel: str, host: s
     expect(live.get_by_role("progressbar")).to_be_visible()
     expect(live.get_by_role("img", name="Preview")).to_be_visible()
     notebook.page.get_by_title("Interrupt the kernel").first.click()
-    notebook.ended(2, timeout=10)
+    notebook.ended(2)
     expect(live).to_contain_text(re.compile("cancelled", re.IGNORECASE))
     assert notebook.run(3).strip() == "server 0 0"
 

@@ -32,7 +32,7 @@ def run_times(form: Locator, times: int) -> Locator:
     before = tiles.count()
     form.get_by_label("Number of runs", exact=True).fill(str(times))
     form.get_by_role("button", name="Run", exact=True).click()
-    expect(tiles).to_have_count(before + times, timeout=60_000)
+    expect(tiles).to_have_count(before + times)
     return tiles
 
 

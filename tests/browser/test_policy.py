@@ -112,5 +112,5 @@ def test_form_runs_in_jupyterlab_with_a_strict_policy(page: Page, environment: d
         notebook.run(0)
         form = notebook.output(0)
         form.get_by_role("button", name="Run", exact=True).click()
-        expect(form.get_by_role("status").first).to_contain_text("Done in", timeout=30_000)
+        expect(form.get_by_role("status").first).to_contain_text("Done in")
         expect(form.locator("img:visible").first).to_be_visible()

@@ -23,8 +23,8 @@ SERVER_LIMIT = 10 * 1024 * 1024
 
 
 def test_files_go_in_pieces_far_below_the_limit_of_servers() -> None:
-    uploads = (ROOT / "js/src/session/uploads.ts").read_text(encoding="utf-8")
-    found = re.search(r"CHUNK_SIZE = ([\d *]+);", uploads)
+    sending = (ROOT / "js/src/session/sendFile.ts").read_text(encoding="utf-8")
+    found = re.search(r"CHUNK_SIZE = ([\d *]+);", sending)
     assert found is not None
     page_bytes = 1
     for factor in found[1].split("*"):

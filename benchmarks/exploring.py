@@ -22,7 +22,7 @@ from benchmarks.__main__ import run_server
 from benchmarks.napper import run_napper
 from comfykit_jupyter import ComfyKit, Sweep
 from comfykit_jupyter.explore.ledger.ledger import Ledger
-from comfykit_jupyter.explore.library.runs import Runs
+from comfykit_jupyter.explore.runs.runs import Runs
 
 WORKFLOW = Path(__file__).parents[1] / "notebooks/workflows/text_to_image.json"
 PICTURE: dict[str, Any] = {

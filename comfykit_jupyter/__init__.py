@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media, Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
-    from comfykit_jupyter.explore.library.bundle import Bundle
-    from comfykit_jupyter.explore.library.rows import Rows
-    from comfykit_jupyter.explore.library.runs import Differences, Runs
     from comfykit_jupyter.explore.points.axes import Axis, Point, lora, replace, seeds, wildcards
     from comfykit_jupyter.explore.points.plan import Plan
     from comfykit_jupyter.explore.rows.row import Row
+    from comfykit_jupyter.explore.runs.bundle import Bundle
+    from comfykit_jupyter.explore.runs.rows import Rows
+    from comfykit_jupyter.explore.runs.runs import Differences, Runs
     from comfykit_jupyter.explore.search.search import Search
     from comfykit_jupyter.explore.search.search_space import SearchSpace
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
@@ -64,11 +64,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "Axis": "explore.points.axes",
     "Binding": "workflow.values.binding",
-    "Bundle": "explore.library.bundle",
+    "Bundle": "explore.runs.bundle",
     "Change": "client.checking.dry_run",
     "ComfyKit": "kit.kit",
     "ComfyKitError": "client.errors",
-    "Differences": "explore.library.runs",
+    "Differences": "explore.runs.runs",
     "DryRun": "client.checking.dry_run",
     "ExecuteResult": "client.results.result",
     "Field": "workflow.values.fields",
@@ -89,11 +89,11 @@ _HOMES = {
     "Progress": "workflow.progress.state",
     "Report": "client.checking.check",
     "Row": "explore.rows.row",
-    "Rows": "explore.library.rows",
+    "Rows": "explore.runs.rows",
     "Run": "client.running.run",
     "RunError": "workflow.progress.state",
     "RunFailed": "client.errors",
-    "Runs": "explore.library.runs",
+    "Runs": "explore.runs.runs",
     "Search": "explore.search.search",
     "SearchSpace": "explore.search.search_space",
     "Server": "client.backends.server",

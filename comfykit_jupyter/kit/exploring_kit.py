@@ -14,7 +14,7 @@ from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.running.recorder import RunRecorder
-    from comfykit_jupyter.explore.library.runs import Runs
+    from comfykit_jupyter.explore.runs.runs import Runs
     from comfykit_jupyter.explore.search.search_space import SearchSpace
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.kit.kit import ComfyKit
@@ -44,7 +44,7 @@ class ExploringKit(RunningKit):
         """
         from comfykit_jupyter.explore.ledger.ledger import open_ledger
         from comfykit_jupyter.explore.ledger.recorder import wait_until_kept
-        from comfykit_jupyter.explore.library.runs import Runs
+        from comfykit_jupyter.explore.runs.runs import Runs
 
         folder = self.runs_folder
         if folder is None:

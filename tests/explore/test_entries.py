@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from comfykit_jupyter.explore.ledger.entries import Entries
 from comfykit_jupyter.explore.ledger.journal import Journal
 from comfykit_jupyter.explore.ledger.ledger import Ledger
-from comfykit_jupyter.explore.library.rows import Rows
+from comfykit_jupyter.explore.runs.rows import Rows
 
 HASH = "ab" * 32
 AT = "2026-01-01T00:00:00.000000Z"

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ComfyKitError
-from comfykit_jupyter.explore.library.query import parse_query, search_rows
+from comfykit_jupyter.explore.runs.query import parse_query, search_rows
 from comfykit_jupyter.explore.sweeps.recording import record_sweep
 from tests.client.workflows import picture
 from tests.explore.conftest import wait_until_kept

@@ -19,8 +19,8 @@ from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.explore.ledger.journal import MAX_LINE_BYTES
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import build_end
-from comfykit_jupyter.explore.library.query import search_rows
-from comfykit_jupyter.explore.library.rows import Rows
+from comfykit_jupyter.explore.runs.query import search_rows
+from comfykit_jupyter.explore.runs.rows import Rows
 from tests.client.workflows import picture
 
 

@@ -31,7 +31,7 @@ LAYERS = [
     ["kit/*"],
     ["explore/search/*"],
     ["explore/sweeps/*"],
-    ["explore/library/*"],
+    ["explore/runs/*"],
     ["explore/exports/*"],
     ["explore/points/*", "explore/rows/*"],
     ["explore/ledger/*"],
@@ -64,7 +64,7 @@ LAYERS = [
 
 UPWARDS = {
     ("kit/kit", "notebook/widget/widget"),  # kit.form
-    ("explore/library/runs", "notebook/explorer/runs_display"),  # kit.runs as the last line of a cell
+    ("explore/runs/runs", "notebook/explorer/runs_display"),  # kit.runs as the last line of a cell
     ("explore/sweeps/sweep", "notebook/explorer/display"),  # a sweep as the last line of a cell
     ("explore/sweeps/line", "notebook/explorer/sweep_line"),  # a sweep that is waited for in a cell
     ("client/results/media", "client/inputs/routing"),  # which server has media that a dict or JSON names
@@ -75,9 +75,9 @@ UPWARDS = {
 
 TYPES_UPWARDS = {
     ("explore/*", "kit/kit"),  # the kit that a sweep runs on
-    ("explore/exports/*", "explore/library/rows"),  # what is exported
+    ("explore/exports/*", "explore/runs/rows"),  # what is exported
     ("explore/exports/*", "explore/sweeps/*"),
-    ("explore/library/bundle_writer", "explore/sweeps/point_rows"),
+    ("explore/runs/bundle_writer", "explore/sweeps/point_rows"),
     ("explore/rows/frame", "explore/sweeps/point_rows"),
 }
 """The imports that go up for type checkers only."""

@@ -25,8 +25,8 @@ from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.file_names import fill_pattern, find_pattern_suffix, number_name
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.explore.library.rows import Rows
     from comfykit_jupyter.explore.rows.row import Row
+    from comfykit_jupyter.explore.runs.rows import Rows
 
 LIST = "runs.json"
 """The file of an archive that has the values and marks of its runs."""

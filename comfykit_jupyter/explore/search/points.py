@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.key import draw_number
-from comfykit_jupyter.explore.library.rows import Rows
 from comfykit_jupyter.explore.points.plan import Plan
 from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.runs.rows import Rows
 from comfykit_jupyter.explore.search.proposals import propose
 from comfykit_jupyter.explore.search.space import Place, Space
 from comfykit_jupyter.explore.sweeps.point_rows import PointRows

@@ -10,9 +10,9 @@ from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.explore.library.rows import Rows
 from comfykit_jupyter.explore.points.axes import MAX_POINTS, to_plain
 from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.runs.rows import Rows
 from comfykit_jupyter.workflow.errors import join_names, one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import KINDS
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from comfykit_jupyter.client.backends.model_files import ModelFile
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.ledger import Ledger
-from comfykit_jupyter.explore.library.rows import Rows
 from comfykit_jupyter.explore.points.axes import Axis, Point
 from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.runs.rows import Rows
 from comfykit_jupyter.explore.sweeps.engine import Engine, State
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
@@ -283,7 +283,7 @@ class PointRows(ABC):
         Raises:
             ComfyKitError: No point is done, or an original is no longer here.
         """
-        from comfykit_jupyter.explore.library.bundle_writer import collect_sweep, write_bundle
+        from comfykit_jupyter.explore.runs.bundle_writer import collect_sweep, write_bundle
 
         prepared = self._prepared
         contents = collect_sweep(self, self._ledger, prepared)

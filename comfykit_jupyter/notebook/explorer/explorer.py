@@ -13,9 +13,9 @@ import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
-from comfykit_jupyter.explore.library.rows import Rows
 from comfykit_jupyter.explore.points.axes import MAX_POINTS
 from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.runs.rows import Rows
 from comfykit_jupyter.notebook.explorer.details import describe_row
 from comfykit_jupyter.notebook.explorer.differences import compare_images, list_differences
 from comfykit_jupyter.notebook.explorer.exporting import export_rows

@@ -11,7 +11,7 @@ from comfykit_jupyter.explore.exports.row_files import write_folder
 from comfykit_jupyter.workflow.file_names import number_name, to_safe_name
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.explore.library.rows import Rows
+    from comfykit_jupyter.explore.runs.rows import Rows
 
 FOLDER = "exports"
 """Where folders of exported files appear, below the kernel's current folder."""

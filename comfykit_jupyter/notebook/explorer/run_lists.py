@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.missing.model_files import find_model_places
-from comfykit_jupyter.explore.library.query import find_month
 from comfykit_jupyter.explore.rows.row import parse_time
+from comfykit_jupyter.explore.runs.query import find_month
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from comfykit_jupyter.explore.library.again import choose_kit, collect_values
+from comfykit_jupyter.explore.runs.again import choose_kit, collect_values
 from comfykit_jupyter.notebook.cell_id import is_cell_in_page
 from comfykit_jupyter.notebook.explorer.display import STATIC_TIMEOUT
 from comfykit_jupyter.notebook.explorer.runs_explorer import RunsExplorer
@@ -17,8 +17,8 @@ from comfykit_jupyter.notebook.page.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger
-    from comfykit_jupyter.explore.library.runs import Runs
     from comfykit_jupyter.explore.rows.row import Row
+    from comfykit_jupyter.explore.runs.runs import Runs
 
 
 def show_runs(runs: Runs) -> None:

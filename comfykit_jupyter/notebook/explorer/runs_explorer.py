@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
-from comfykit_jupyter.explore.library.query import search_rows
 from comfykit_jupyter.explore.rows.row import parse_time
+from comfykit_jupyter.explore.runs.query import search_rows
 from comfykit_jupyter.notebook.explorer.actions import use_output
 from comfykit_jupyter.notebook.explorer.details import describe_progress
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
@@ -23,9 +23,9 @@ from comfykit_jupyter.notebook.page.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.entries import Entries, RunEntry
-    from comfykit_jupyter.explore.library.rows import Rows
-    from comfykit_jupyter.explore.library.runs import Runs
     from comfykit_jupyter.explore.rows.row import Row
+    from comfykit_jupyter.explore.runs.rows import Rows
+    from comfykit_jupyter.explore.runs.runs import Runs
 
 WATCH_SECONDS = 1.5
 """Seconds between two looks for runs and marks that were added elsewhere."""

@@ -15,8 +15,8 @@ from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_places
 from comfykit_jupyter.explore.exports.provenance import describe_server
 from comfykit_jupyter.explore.ledger.recorder import to_line
-from comfykit_jupyter.explore.library.bundle import FORMAT, MANIFEST
 from comfykit_jupyter.explore.points.preparation import describe_axis
+from comfykit_jupyter.explore.runs.bundle import FORMAT, MANIFEST
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError, WorkflowError
 from comfykit_jupyter.client.local_files import CHUNK_SIZE, get_local_folder
 from comfykit_jupyter.explore.exports.provenance import find_differences
-from comfykit_jupyter.explore.library.rows import Rows
+from comfykit_jupyter.explore.runs.rows import Rows
 from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 

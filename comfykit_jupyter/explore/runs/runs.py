@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.ledger import Ledger
-from comfykit_jupyter.explore.library.rows import MAX_AGE, Rows, read_age
 from comfykit_jupyter.explore.rows.row import Row, find_differences
+from comfykit_jupyter.explore.runs.rows import MAX_AGE, Rows, read_age
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.explore.ledger.entries import RunEntry, SweepEntry
-    from comfykit_jupyter.explore.library.bundle import Bundle
+    from comfykit_jupyter.explore.runs.bundle import Bundle
     from comfykit_jupyter.kit.kit import ComfyKit
 
 LARGE = 5 << 30
@@ -126,7 +126,7 @@ class Runs(Rows):
         Raises:
             ComfyKitError: There is no such sweep, none of its points is done, or an original is no longer here.
         """
-        from comfykit_jupyter.explore.library.bundle_writer import collect_kept_sweep, write_bundle
+        from comfykit_jupyter.explore.runs.bundle_writer import collect_kept_sweep, write_bundle
 
         contents = collect_kept_sweep(self._ledger, self._find_sweeps(sweep)[-1])
         server = self._kit.find_backend()
@@ -144,7 +144,7 @@ class Runs(Rows):
         Raises:
             ComfyKitError: It is not a bundle, or is damaged or too large.
         """
-        from comfykit_jupyter.explore.library.bundle import open_bundle
+        from comfykit_jupyter.explore.runs.bundle import open_bundle
 
         return open_bundle(self._kit, self._ledger, Path(path).expanduser())
 
@@ -162,7 +162,7 @@ class Runs(Rows):
         Example:
             kit.runs.again(kit.runs[0], steps=30)
         """
-        from comfykit_jupyter.explore.library.again import start_again
+        from comfykit_jupyter.explore.runs.again import start_again
 
         return start_again(
             self._kit, self._ledger, row if isinstance(row, Row) else self[row], {**(values or {}), **more}

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.library.rows import Rows
+from comfykit_jupyter.explore.runs.rows import Rows
 from comfykit_jupyter.workflow.errors import short_repr
 
 _PART = re.compile(r'(?:([^\s="]+)=)?(?:"([^"]*)"?|(\S*))')

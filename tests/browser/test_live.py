@@ -20,6 +20,11 @@ wf = os.environ["WORKFLOWS"] + "/text_to_image.json"
 """
 
 FORM = f"{SETUP}\nform = kit.form(wf, width=256, height=256, steps=4)\nform"
+SLOW_MACHINE = """() => {
+    const timeout = window.timeout = AbortSignal.timeout;
+    AbortSignal.timeout = (milliseconds) => timeout.call(AbortSignal, milliseconds === 2000 ? 0 : milliseconds);
+}"""
+FAST_MACHINE = "() => { AbortSignal.timeout = window.timeout }"
 RENAME = "name => window.jupyterapp.shell.currentWidget.context.rename(name)"
 
 
@@ -49,6 +54,23 @@ def test_reload_during_an_awaiting_cell_stays_live(open_notebook: Open) -> None:
     expect(form.get_by_role("status").first).to_contain_text("Cancelled")
     notebook.wait_for_kernel()
     assert notebook.run(2).strip() == "cancelled 0"
+
+
+def test_form_that_took_long_to_load_is_as_live_as_any(open_notebook: Open, page: Page) -> None:
+    notebook = open_notebook(FORM, "form.values['steps'] = 3", "print(len(form.stage.unfinished_runs), form.status)")
+    page.evaluate(SLOW_MACHINE)  # anywidget gives a model two seconds to load
+    notebook.run(0)
+    form = notebook.output(0)
+    steps = form.get_by_role("spinbutton", name="Steps", exact=True)
+    expect(steps).to_have_value("4")
+    expect(form).to_contain_text("127.0.0.1")
+    page.evaluate(FAST_MACHINE)
+    notebook.run(1)
+    expect(steps).to_have_value("3")
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("status").first).to_contain_text("Done in")
+    expect(form.locator(".ck-gallery .ck-open")).to_have_count(1)
+    assert notebook.run(2).strip() == "0 completed"
 
 
 def test_form_shows_a_busy_kernel_and_runs_when_it_is_free(open_notebook: Open, lab: Lab, old_kernel: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ class PageWidget(anywidget.AnyWidget):
     Attributes:
         view: What the page shows: `run`, `form` or `sweep`.
         title: The name of the workflow.
+        comm_id: The ID of the widget's comm, by which the page finds the host's own model.
         lock: Held while traits change.
         handlers: What handles each kind of message from the page, and on which thread.
     """
@@ -52,12 +54,14 @@ class PageWidget(anywidget.AnyWidget):
 
     view = traitlets.Unicode("run").tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
+    comm_id = traitlets.Unicode("").tag(sync=True)
 
     handlers: dict[str, tuple[Schedule, Handler]]
 
     def __init__(self, **traits: Any) -> None:
         self.lock = threading.RLock()
-        super().__init__(**traits)
+        comm_id = uuid.uuid4().hex
+        super().__init__(model_id=comm_id, comm_id=comm_id, **traits)
         _receive_during_cells(self.comm)
         self.on_msg(self._on_message)
 

@@ -11,6 +11,13 @@ interface WidgetManager {
   context?: { localPath: string; pathChanged?: Signal };
 }
 
+/** The host's own model; anywidget passes a part of it to the widget. */
+interface OwnModel {
+  comm?: { on_msg?(handler: MessageHandler): void; send?(data: unknown, callbacks: unknown): void };
+}
+
+type MessageHandler = (message: { content: { data: unknown } }) => unknown;
+
 /** The states of a kernel that has ended, or is about to. */
 const ENDED = ["dead", "terminating", "restarting", "autorestarting"];
 
@@ -30,6 +37,28 @@ export class Host {
   /** Return another model by its ID; rejects if it is gone. */
   async findModel(id: string): Promise<Model> {
     return this.#manager.get_model?.(id) ?? Promise.reject();
+  }
+
+  /**
+   * Receive messages although the bundle took long to load; return whether some were missed.
+   *
+   * anywidget gives a model two seconds for that. After those, it drops every message to it, for ever. On a busy machine
+   * it takes longer. Such a model gets back the handler that ipywidgets has made for it, and the traits of now.
+   *
+   * @see https://github.com/manzt/anywidget/blob/main/packages/anywidget/src/runtime.ts
+   */
+  async keepReceiving(id: string): Promise<boolean> {
+    const model = (await this.findModel(id)) as unknown as OwnModel;
+    const [handle, handleAtOnce] = findMessageHandlers(model);
+    if (!handle || !handleAtOnce) return false;
+    try {
+      await handle.call(model, { content: { data: {} } });
+      return false;
+    } catch {
+      model.comm?.on_msg?.(handleAtOnce.bind(model));
+      model.comm?.send?.({ method: "request_state" }, {});
+      return true;
+    }
   }
 
   /** Interrupt the kernel, where the host allows it. */
@@ -58,6 +87,16 @@ export class Host {
   get #manager(): WidgetManager {
     return (this.#model as unknown as { widget_manager?: WidgetManager }).widget_manager ?? {};
   }
+}
+
+/** Return what handles a message to a model: of its own class, of the class above, and so on. */
+function findMessageHandlers(model: object): MessageHandler[] {
+  const handlers: MessageHandler[] = [];
+  for (let owner = model; owner; owner = Object.getPrototypeOf(owner)) {
+    const handler = Object.getOwnPropertyDescriptor(owner, "_handle_comm_msg")?.value;
+    if (handler) handlers.push(handler);
+  }
+  return handlers;
 }
 
 function listen(signal: Signal | undefined, callback: (value: unknown) => void): () => void {

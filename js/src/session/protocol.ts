@@ -217,6 +217,7 @@ export interface ListedPreset {
 export interface Traits {
   view: "form" | "run" | "sweep" | "runs";
   title: string;
+  comm_id: string;
   server: Partial<Server>;
   fields: Field[];
   values: Record<string, Value>;

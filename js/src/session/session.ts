@@ -28,6 +28,7 @@ import { Values } from "./values";
 const DEFAULT_TRAITS: Traits = {
   view: "form",
   title: "",
+  comm_id: "",
   server: {},
   fields: [],
   values: {},
@@ -138,6 +139,10 @@ export class Session {
       }),
     );
     this.#takeSeedModes();
+    this.#host.keepReceiving(this.get("comm_id")).then(
+      (hasMissed) => hasMissed && this.#markUncertain(),
+      () => {}, // The host does not give its models away.
+    );
   }
 
   /** Return another model of the page by its ID; rejects if it is gone, or the host has none. */

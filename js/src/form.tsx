@@ -4,8 +4,9 @@ import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Button } from "./buttons";
 import { AllInputs } from "./controls/allInputs";
-import { arrangeFields, type Block, findLabel } from "./controls/formLayout";
+import { arrangeFields, type Block } from "./controls/formLayout";
 import { BlockRows } from "./controls/rows";
+import { findLabel } from "./format";
 import { LoraSection } from "./loras/loraSection";
 import { STACK } from "./loras/stack";
 import { clamp } from "./number";
@@ -78,7 +79,7 @@ export function Form({ session, uid }: FormProps) {
           </p>
         ))}
         {restored.length > 0 && (
-          <p class="ck-note">Restored, not run yet: {restored.map((name) => findLabel(fields, name)).join(", ")}</p>
+          <p class="ck-note">Restored, not run yet: {restored.map((name) => findLabel(name, fields)).join(", ")}</p>
         )}
         {isAwaitingFields(session) && <AwaitedFields session={session} />}
         {renderBlocks(basic)}

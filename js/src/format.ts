@@ -100,3 +100,14 @@ export function formatAltText(item: Item, run: Run, fields: readonly Field[]): s
   }
   return name;
 }
+
+/** Return the words that name a field in the form. */
+export function getLabel(field: Field): string {
+  return field.label || field.name;
+}
+
+/** Return the words that name a parameter in the form; of an input that only the list of all has, its name. */
+export function findLabel(name: string, fields: readonly Field[]): string {
+  const field = fields.find((each) => each.name === name);
+  return field ? getLabel(field) : name.slice(name.lastIndexOf(".") + 1).replaceAll("_", " ");
+}

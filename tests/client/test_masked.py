@@ -176,7 +176,7 @@ def test_a_form_keeps_the_mask_and_shows_it_on_the_thumbnail(kit: ComfyKit, tmp_
     path = write_source(tmp_path, "phone")
     value = Masked(path, paint(path))
     form = kit.form(WORKFLOW, image=value)
-    assert to_wire(dict(form.values))["image"] == {"picture": str(path), "mask": value.id}
+    assert to_wire(dict(form.values))["image"] == {"image": str(path), "mask": value.id}
     assert form.values["image"] == Masked(str(path), paint(path))
     found, mime = form.find_file("input", "image")
     with Image.open(found) as image:

@@ -37,7 +37,7 @@ def paint(page: Page, model: Model, picture: str, **body: Any) -> dict[str, Any]
     out = io.BytesIO()
     mask.save(out, "PNG")
     data = out.getvalue()
-    body = {"picture": picture, "base": "", "invert": False, "upload": "m1", **body}
+    body = {"image": picture, "base": "", "invert": False, "upload": "m1", **body}
     return page.ask(model, "mask", [data], name="image", size=len(data), offset=0, **body)[0]
 
 

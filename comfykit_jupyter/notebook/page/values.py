@@ -49,12 +49,12 @@ def to_wire(value: Any) -> Any:
     """Convert a value to JSON that JavaScript reads exactly.
 
     An integer beyond 2^53 becomes a string, and so does anything that JSON lacks. An output of a run becomes its name
-    on the server. An image with a mask becomes both: `{"picture": …, "mask": …}`, the mask by its ID.
+    on the server. An image with a mask becomes both: `{"image": …, "mask": …}`, the mask by its ID.
     """
     if isinstance(value, Media):
         return value.server_name
     if isinstance(value, Masked):
-        return {"picture": to_wire(value.image), "mask": value.id}
+        return {"image": to_wire(value.image), "mask": value.id}
     if value is None or isinstance(value, (bool, str)):
         return str(value) if isinstance(value, str) else value
     if isinstance(value, int):

@@ -2,13 +2,12 @@
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { IconButton } from "../buttons";
-import { getFileName, getFolder } from "../format";
+import { getFileName, getFolder, getLabel } from "../format";
 import { CloseIcon } from "../icons";
 import { getErrorMessage } from "../session/channel";
 import { isEqual, type Value } from "../session/protocol";
 import { Combobox, type ComboboxProps, SEVERAL_LABEL } from "./combobox";
 import { buildAttributes, type ControlAttributes, type ControlProps, ErrorLine, toText } from "./control";
-import { getLabel } from "./formLayout";
 
 /** Most choices that a native select shows. */
 const MAX_SELECT = 20;

@@ -1,5 +1,6 @@
 /** Arranges the fields of a form: blocks of one heading, and lines of one field or of a pair. */
 
+import { getLabel } from "../format";
 import type { Field } from "../session/protocol";
 
 /** A field on its own line, or two that belong together. */
@@ -17,17 +18,6 @@ const PAIRS = [
   ["steps", "cfg"],
 ] as const;
 const PAIRED: readonly string[] = PAIRS.flat();
-
-/** Return the words that name a field in the form. */
-export function getLabel(field: Field): string {
-  return field.label || field.name;
-}
-
-/** Return the words that name a parameter in the form; its name, if it has no field. */
-export function findLabel(fields: readonly Field[], name: string): string {
-  const field = fields.find((each) => each.name === name);
-  return field ? getLabel(field) : name;
-}
 
 /** Arrange fields in blocks. All fields of a heading are in one block, at the place of the first. */
 export function arrangeFields(fields: readonly Field[]): Block[] {

@@ -2,7 +2,7 @@
 
 import { useRef, useState } from "preact/hooks";
 import { Button, IconButton } from "../buttons";
-import { formatPercent, shortenPath } from "../format";
+import { formatPercent, getLabel, shortenPath } from "../format";
 import { CloseIcon } from "../icons";
 import { splitMasked } from "../masks/masks";
 import { Painter } from "../masks/painter";
@@ -10,7 +10,6 @@ import { useMedia, useTopics } from "../session/hooks";
 import { acceptOutput } from "../session/outputDrag";
 import { claim } from "../session/shortcuts";
 import { buildAttributes, type ControlProps, ErrorLine } from "./control";
-import { getLabel } from "./formLayout";
 
 const PLACEHOLDER = "drop or paste a file, path or URL";
 
@@ -23,7 +22,7 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
   const chooser = useRef<HTMLInputElement>(null);
   const [painting, setPainting] = useState(false);
   // An image with a mask is shown by the name of the image; another name gives up the mask.
-  const { picture: text, mask } = splitMasked(value);
+  const { image: text, mask } = splitMasked(value);
   const upload = session.uploads.get(field.name);
   const shownError = upload?.error ?? error;
   const setPath = (path: string) => {

@@ -2,12 +2,12 @@
 
 import { useRef } from "preact/hooks";
 import { IconButton } from "../buttons";
-import { formatValue } from "../format";
+import { formatValue, getLabel } from "../format";
 import { ResetIcon, SwapIcon } from "../icons";
 import { type Field, isEqual, isMediaKind, type Value } from "../session/protocol";
 import type { Session } from "../session/session";
 import { findAspect, listAspects, resize } from "./aspect";
-import { type Block, getLabel, isSize, type Line } from "./formLayout";
+import { type Block, isSize, type Line } from "./formLayout";
 import { Control } from "./registry";
 
 /** Characters of a default in the title of its reset button. */

@@ -1,12 +1,11 @@
 /** Edits a seed on one line: its value, and whether it is random, fixed or incremented after each run. */
 
 import type { ComponentChildren } from "preact";
-import { formatSeed } from "../format";
+import { formatSeed, getLabel } from "../format";
 import { DieIcon, LockIcon } from "../icons";
 import { drawInteger, MAX_EXACT, toInteger, toWire } from "../number";
 import type { Field, SeedMode } from "../session/protocol";
 import type { ControlProps } from "./control";
-import { getLabel } from "./formLayout";
 import { createIntegerStepper, NumberInput } from "./numeric";
 
 const MODES: [SeedMode, string, ComponentChildren][] = [

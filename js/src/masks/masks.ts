@@ -12,9 +12,9 @@ const ALPHA = "alpha";
 const DRAFT_LENGTH = 40_000;
 
 /** The image of a value, and the ID of its mask; empty without one. */
-export function splitMasked(value: Value | undefined): { picture: string; mask: string } {
-  if (isRecord(value)) return { picture: String(value.picture ?? ""), mask: String(value.mask ?? "") };
-  return { picture: typeof value === "string" ? value : "", mask: "" };
+export function splitMasked(value: Value | undefined): { image: string; mask: string } {
+  if (isRecord(value)) return { image: String(value.image ?? ""), mask: String(value.mask ?? "") };
+  return { image: typeof value === "string" ? value : "", mask: "" };
 }
 
 /** The masks of one form, at most one for each field. */
@@ -32,11 +32,11 @@ export class Masks {
 
   /** Return the strokes of a field's mask, or new ones if its value was not painted here. */
   get(name: string, value: Value | undefined, width: number, height: number): Strokes {
-    const { picture, mask } = splitMasked(value);
+    const { image, mask } = splitMasked(value);
     const known = this.#strokes.get(name);
-    const isSame = known?.picture === picture && known.width === width && known.height === height;
+    const isSame = known?.image === image && known.width === width && known.height === height;
     if (known && isSame && (known.sent === mask || (this.sending && !mask))) return known;
-    const fresh: Strokes = { picture, width, height, base: mask || ALPHA, sent: mask, steps: [], undone: [] };
+    const fresh: Strokes = { image, width, height, base: mask || ALPHA, sent: mask, steps: [], undone: [] };
     this.#strokes.set(name, fresh);
     return fresh;
   }
@@ -75,9 +75,9 @@ export class Masks {
 
   /** Send the strokes on what a field has, which a new kernel does not know; return whether there are some. */
   sendAgain(name: string, value: Value): boolean {
-    const { picture, mask } = splitMasked(value);
+    const { image, mask } = splitMasked(value);
     const strokes = this.#strokes.get(name);
-    const isKnown = strokes?.sent && strokes.picture === picture && strokes.base === (mask || ALPHA);
+    const isKnown = strokes?.sent && strokes.image === image && strokes.base === (mask || ALPHA);
     if (isKnown) this.send(name, strokes);
     return Boolean(isKnown);
   }
@@ -89,9 +89,9 @@ export class Masks {
 
   async #send(name: string, strokes: Strokes): Promise<void> {
     const { data, invert } = await renderMask(strokes);
-    const { picture } = strokes;
+    const { image } = strokes;
     const { base } = findSteps(strokes);
-    const value = await sendFile(this.#channel, "mask", { name, picture, base, invert }, new Blob([data]));
+    const value = await sendFile(this.#channel, "mask", { name, image, base, invert }, new Blob([data]));
     if (isRecord(value)) strokes.sent = String(value.mask);
   }
 }

@@ -30,9 +30,9 @@ interface PainterProps {
 /** The painter, as a modal dialog. Closing it keeps the strokes, and sends the mask. */
 export function Painter({ session, name, label, onClose }: PainterProps) {
   const [value] = useState(() => session.values.get(name));
-  const { picture, mask } = splitMasked(value);
-  const view = useMedia(session, { run: "input", key: name, size: "view", version: picture });
-  const base = useMedia(session, { run: "input", key: name, size: "base", version: `${picture} ${mask}` });
+  const { image, mask } = splitMasked(value);
+  const view = useMedia(session, { run: "input", key: name, size: "view", version: image });
+  const base = useMedia(session, { run: "input", key: name, size: "base", version: `${image} ${mask}` });
   const dialog = useRef<HTMLDialogElement>(null);
   const stage = useRef<HTMLDivElement>(null);
   const board = useRef<Board | null>(null);
@@ -62,9 +62,9 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
   }, [url, width, height]);
   useLayoutEffect(() => {
     if (!base.url || !base.total) return;
-    const image = new Image();
-    image.onload = () => board.current?.setBase(image);
-    image.src = base.url;
+    const element = new Image();
+    element.onload = () => board.current?.setBase(element);
+    element.src = base.url;
   }, [base.url, board.current]);
 
   const current = board.current;

@@ -12,7 +12,7 @@ export type Step = Stroke | "invert" | "clear";
 
 /** The mask of one image. */
 export interface Strokes {
-  picture: string;
+  image: string;
   width: number;
   height: number;
   /** The mask that the strokes are painted on: the ID of one, `alpha` for the image's own, or empty for none. */

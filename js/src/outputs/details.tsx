@@ -1,12 +1,12 @@
 /** How an output was made: its values, node, size, time, cost, workflow and server, and where the time went. */
 
 import { Bar } from "../bar";
-import { formatDuration, formatWait, listChanges } from "../format";
+import { findLabel, formatDuration, formatWait, listChanges } from "../format";
 import { useAnswer } from "../session/hooks";
 import type { Run } from "../session/protocol";
 import type { Session } from "../session/session";
 import { useThumbnail } from "./outputViews";
-import { findLabel, type RunOutput } from "./runs";
+import type { RunOutput } from "./runs";
 
 /** Names and values, as the rows of a list. */
 export function Rows({ rows }: { rows: readonly (readonly [string, string])[] }) {

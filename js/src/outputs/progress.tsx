@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Bar } from "../bar";
 import { Button, IconButton } from "../buttons";
-import { formatClock, formatDuration, formatSeed, formatWait } from "../format";
+import { findLabel, formatClock, formatDuration, formatSeed, formatWait } from "../format";
 import { BellIcon, InfoIcon } from "../icons";
 import { clamp } from "../number";
 import { useTopics } from "../session/hooks";
@@ -12,7 +12,7 @@ import type { Session } from "../session/session";
 import { BatchLine } from "./batchLine";
 import { canNotify, setWantsNotice, wantsNotice } from "./endNotice";
 import type { Opened } from "./lightbox";
-import { findLabel, findMainItem, findStagedRun, listFreeSeeds } from "./runs";
+import { findMainItem, findStagedRun, listFreeSeeds } from "./runs";
 
 /** Milliseconds between changes of the status, because screen readers read each of them aloud. */
 const STATUS_INTERVAL = 1000;

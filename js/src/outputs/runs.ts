@@ -1,6 +1,6 @@
 /** Finds runs and their outputs. */
 
-import { formatValue, listChanges, shortenPath } from "../format";
+import { findLabel, formatValue, listChanges, shortenPath } from "../format";
 import type { Field, Item, Run } from "../session/protocol";
 import type { Session } from "../session/session";
 
@@ -37,12 +37,6 @@ export function listFreeSeeds({ seeds }: Run, fields: readonly Field[]): [string
 function formatDefault(name: string, fields: readonly Field[]): string {
   const initial = fields.find((field) => field.name === name)?.default ?? null;
   return initial === null ? "as in the workflow" : shortenPath(formatValue(initial));
-}
-
-/** Return the label of a parameter, as the form shows it; of an input that only the list of all has, its name. */
-export function findLabel(name: string, fields: readonly Field[]): string {
-  const field = fields.find((each) => each.name === name);
-  return field ? field.label || name : name.slice(name.lastIndexOf(".") + 1).replaceAll("_", " ");
 }
 
 export interface Caption {

@@ -3,8 +3,8 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button, IconButton } from "../buttons";
 import type { ControlAttributes } from "../controls/control";
-import { getLabel } from "../controls/formLayout";
 import { filterChoices, OptionList } from "../controls/optionList";
+import { getLabel } from "../format";
 import { ExpandIcon } from "../icons";
 import { clamp } from "../number";
 import type { Field } from "../session/protocol";

@@ -59,9 +59,9 @@ export class Drafts {
     if (!masks.sendAgain(name, current)) {
       const isOwn = isEqual(current, initial ?? null) || isEqual(current, draft.ran[name]);
       if (value === undefined || !isOwn || isEqual(value, current)) return;
-      const { picture, mask } = splitMasked(value);
-      values.set(name, mask ? picture : value);
-      if (mask && !masks.sendAgain(name, picture)) masks.reportLost(name);
+      const { image, mask } = splitMasked(value);
+      values.set(name, mask ? image : value);
+      if (mask && !masks.sendAgain(name, image)) masks.reportLost(name);
     }
     if (!(name in draft.values)) values.edited.delete(name);
     else if (!incrementing.has(name)) this.restored.push(name);

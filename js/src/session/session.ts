@@ -375,8 +375,8 @@ export class Session {
   /** Keep a mask in the draft, if the image will be there again: an uploaded file is gone with its kernel. */
   #handleMaskSent(name: string, error: string): void {
     if (error) this.showNotice(`${name}: ${error}`);
-    const { picture } = splitMasked(this.values.get(name));
-    if (this.get("fields").some((field) => field.name === name && field.default === picture))
+    const { image } = splitMasked(this.values.get(name));
+    if (this.get("fields").some((field) => field.name === name && field.default === image))
       this.values.edited.add(name);
     this.#handleValuesChange();
   }

@@ -14,7 +14,7 @@ const KEY = `${location.pathname}\nw-1`;
 beforeEach(() => localStorage.clear());
 
 const strokes = (more: object = {}) => ({
-  picture: "photo.jpg",
+  image: "photo.jpg",
   width: 8,
   height: 8,
   base: "alpha",
@@ -32,7 +32,7 @@ async function startForm(image: Value, draft: object, more: Partial<Field> = {})
     const set = (value: Value) => page.model.setTraits({ values: { image: value } });
     if (content.kind === "set") set(content.value as Value);
     if (content.kind !== "mask") return {};
-    const value = { picture: String(content.picture), mask: "new" };
+    const value = { image: String(content.image), mask: "new" };
     set(value);
     return { value };
   };
@@ -47,23 +47,18 @@ const getImage = () => (page.model.get("values") as Record<string, Value>).image
 describe("the strokes of a draft", () => {
   it("are painted again on the image that the cell gives", async () => {
     await startForm("photo.jpg", { masks: { image: strokes() } });
-    expect(page.model.getSent("mask")).toMatchObject([{ name: "image", picture: "photo.jpg", base: "alpha" }]);
-    expect(getImage()).toEqual({ picture: "photo.jpg", mask: "new" });
+    expect(page.model.getSent("mask")).toMatchObject([{ name: "image", image: "photo.jpg", base: "alpha" }]);
+    expect(getImage()).toEqual({ image: "photo.jpg", mask: "new" });
     expect(readDraft(KEY).masks?.image).toMatchObject({ sent: "new" });
   });
 
   it("are painted again on the mask that the cell gives", async () => {
-    await startForm({ picture: "photo.jpg", mask: "b1" }, { masks: { image: strokes({ base: "b1" }) } });
+    await startForm({ image: "photo.jpg", mask: "b1" }, { masks: { image: strokes({ base: "b1" }) } });
     expect(page.model.getSent("mask")).toMatchObject([{ base: "b1" }]);
   });
 
   it("are left alone where the image is another one, or has their mask", async () => {
-    for (const image of [
-      "fox.png",
-      { picture: "photo.jpg", mask: "old" },
-      { picture: "photo.jpg", mask: "b1" },
-      null,
-    ]) {
+    for (const image of ["fox.png", { image: "photo.jpg", mask: "old" }, { image: "photo.jpg", mask: "b1" }, null]) {
       await startForm(image, { masks: { image: strokes() } });
       expect(page.model.getSent("mask")).toEqual([]);
       expect(page.model.getSent("set")).toEqual([]);
@@ -71,14 +66,14 @@ describe("the strokes of a draft", () => {
   });
 
   it("come back with an image that was typed", async () => {
-    const value = { picture: "photo.jpg", mask: "old" };
+    const value = { image: "photo.jpg", mask: "old" };
     await startForm(null, { values: { image: value }, masks: { image: strokes() } });
     expect(page.model.getSent("set")).toMatchObject([{ value: "photo.jpg" }]);
     expect(page.model.getSent("mask")).toHaveLength(1);
   });
 
   it("are missing with a word, and the image comes back", async () => {
-    const el = await startForm(null, { values: { image: { picture: "photo.jpg", mask: "old" } } });
+    const el = await startForm(null, { values: { image: { image: "photo.jpg", mask: "old" } } });
     expect(getImage()).toBe("photo.jpg");
     expect(el.textContent).toContain("image: the mask is lost: paint it again");
   });

@@ -4,7 +4,7 @@ import { renderMask, UNTOUCHED } from "../../src/masks/png";
 import { addStep, type Step, type Strokes, undo } from "../../src/masks/strokes";
 
 function make(steps: Step[], base = "", width = 40, height = 30): Strokes {
-  return { picture: "a.png", width, height, base, sent: "", steps, undone: [] };
+  return { image: "a.png", width, height, base, sent: "", steps, undone: [] };
 }
 
 /** Return the rows of a PNG that is made as ours are. */

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from comfykit_jupyter.client.backends.comfyui.api import Api
 from comfykit_jupyter.client.backends.comfyui.failures import build_nonsense_error
-from comfykit_jupyter.client.backends.comfyui.shared_question import SharedQuestion
+from comfykit_jupyter.client.backends.comfyui.shared_request import SharedRequest
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 
@@ -26,7 +26,7 @@ class DefinitionReader:
     def __init__(self, api: Api, known: dict[str, NodeDefinition | None]) -> None:
         self._api = api
         self._known = known
-        self._asking = SharedQuestion()
+        self._asking = SharedRequest()
 
     async def read(self, classes: Iterable[str], *, fresh: bool = False) -> dict[str, NodeDefinition]:
         """Return the definitions of node classes, which are kept; a class that the server lacks is left out."""

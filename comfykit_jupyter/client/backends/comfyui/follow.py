@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from comfykit_jupyter.client.backends.comfyui.shared_question import SharedQuestion
+from comfykit_jupyter.client.backends.comfyui.shared_request import SharedRequest
 from comfykit_jupyter.client.backends.follower import Follower
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.transport.deadline import get_silence
@@ -70,7 +70,7 @@ class RunPoller:
         self._queue_seen: tuple[float, Mapping[str, Any]] = (float("-inf"), {})
         self._queued_ids: frozenset[str] = frozenset()
         self._runs: list[Follower] = []
-        self._looking = SharedQuestion()
+        self._looking = SharedRequest()
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Follow a run until it ends. `lost`: the submission may never have arrived."""

@@ -282,7 +282,7 @@ class FormView(RunView):
         if path is None:
             return {"received": received}, ()
         image = value.image if isinstance(value, Masked) else value
-        if to_wire(image) != content["picture"]:
+        if to_wire(image) != content["image"]:
             raise ComfyKitError(f"{name[:NAME_LENGTH]}: the image has changed: paint the mask again")
         if isinstance(value, Masked):
             self._masks.add(value)

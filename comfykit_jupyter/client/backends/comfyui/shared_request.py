@@ -1,4 +1,4 @@
-"""`SharedQuestion`: one request that many runs wait for, and whose failure they share."""
+"""`SharedRequest`: one request that many runs wait for, and whose failure they share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from comfykit_jupyter.client.errors import ServerError
 
 
-class SharedQuestion:
+class SharedRequest:
     """A lock around a request for what all runs need. It belongs to one event loop.
 
     Runs that waited while the request failed get the same error. If each asked a silent server in turn, a hundred runs

@@ -12,6 +12,7 @@ import { Preview } from "./preview";
 import {
   type Field,
   type Item,
+  isEqual,
   isMediaKind,
   isRecord,
   type Model,
@@ -243,14 +244,16 @@ export class Session {
     }
     const seeds = this.get("fields").filter(({ kind }) => kind === "seed");
     const hasFixedSeed = seeds.some(({ name }) => this.values.get(name) !== "random");
-    const submitted = [...this.values.edited].filter((name) => !this.incrementing.has(name));
-    const ran = this.drafts.findRan(new Set(submitted));
+    const names = [...this.values.edited].filter((name) => !this.incrementing.has(name));
+    const submitted = names.map((name) => [name, this.values.get(name)] as const);
+    const ran = this.drafts.findRan(new Set(names));
     const options = this.runCount > 1 ? { times: this.runCount, seed: hasFixedSeed ? "increment" : "random" } : {};
     const answered = this.requestOrNotify("run", options);
     this.#incrementSeeds();
     void answered.then((answer) => {
       if (!answer) return;
-      for (const name of submitted) this.values.edited.delete(name);
+      // What was typed since then has not been run.
+      for (const [name, value] of submitted) if (isEqual(this.values.get(name), value)) this.values.edited.delete(name);
       this.drafts.handleRun(ran);
       this.#handleValuesChange();
     });

@@ -78,6 +78,20 @@ describe("a draft", () => {
     expect(findControl(await restartForm(), "steps").value).toBe("20");
   });
 
+  it("keeps what is typed after Run, before the kernel has answered", async () => {
+    const el = await startForm();
+    await typeText(findControl(el, "prompt"), "a fox");
+    const { kernel } = page.model;
+    page.model.kernel = (content, buffers) => (content.kind === "run" ? undefined : kernel(content, buffers));
+    findButton(el, "Run")?.click();
+    await typeText(findControl(el, "prompt"), "a hare");
+    page.model.answer(page.model.getSent("run")[0] ?? {});
+    await settle();
+    const again = await restartForm();
+    expect(findControl(again, "prompt").value).toBe("a hare");
+    expect(again.textContent).toContain("not run yet: prompt");
+  });
+
   it("is kept when the kernel rejects the run", async () => {
     const el = await startForm();
     await typeText(findControl(el, "prompt"), "a fox");

@@ -117,6 +117,8 @@ export function NumberInput(props: NumberInputProps) {
   const text = typed ?? (isSeveral ? toText(list) : (display ?? toText(value)));
 
   useLayoutEffect(() => setTyped(null), [list]);
+  // A text that is gone from the page must not prevent a run.
+  useLayoutEffect(() => () => void session.invalid.delete(field.name), [session, field.name]);
   const showError = (message: string | null) => {
     setTypedError(message);
     if (message === null) session.invalid.delete(field.name);

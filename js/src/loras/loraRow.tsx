@@ -1,7 +1,7 @@
 /** One LoRA of a stack: on or off, its file, its strengths, its place, and its trigger words. */
 
 import type { ComponentType } from "preact";
-import { useLayoutEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Button, IconButton } from "../buttons";
 import { Combobox } from "../controls/combobox";
 import { createNumberStepper, NumberInput } from "../controls/numeric";
@@ -130,12 +130,6 @@ function Strengths({ session, id, field, row, onSet }: StrengthsProps) {
   const isSeveral = list in session.get("lists");
   const [isApart, setApart] = useState(false);
   const hasTwo = !isSeveral && field.has_clip && (isApart || model !== clip);
-  useLayoutEffect(
-    () => () => {
-      for (const suffix of ["", " CLIP"]) session.invalid.delete(list + suffix);
-    },
-    [session, list],
-  );
   const renderInput = (suffix: string, value: number, set: (value: number, delay: number) => void) => {
     const inputId = suffix ? `${id}-clip` : id;
     const numeric: Field = { ...field, name: list + suffix, kind: "number", default: 1, step: STEP };

@@ -3,7 +3,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { filterInputs } from "../../src/controls/allInputs";
 import { makeField, settle } from "../model";
-import { findControl, setUpPage, typeText } from "../page";
+import { findButton, findControl, setUpPage, typeText } from "../page";
 
 const OTHERS = [
   makeField("7.denoise", "number", { label: "Denoise", group: "KSampler", default: 1 }),
@@ -33,6 +33,24 @@ describe("all inputs", () => {
     expect(details.textContent).toContain("1 of 2");
     await typeText(findControl(details, "File name prefix"), "y");
     expect(page.model.getSent("set").at(-1)).toMatchObject({ kind: "set", name: "9.filename_prefix", value: "y" });
+  });
+
+  it("prevent a run with a wrong number only as long as it can be corrected", async () => {
+    const el = await page.start({ view: "form", fields: [makeField("prompt", "text")], values: {} });
+    page.model.kernel = ({ kind }) => (kind === "inputs" ? { fields: OTHERS } : {});
+    const details = el.querySelector(".ck-all") as HTMLDetailsElement;
+    details.open = true;
+    details.dispatchEvent(new Event("toggle"));
+    await vi.waitFor(() => expect(details.textContent).toContain("2 more inputs"));
+    await typeText(findControl(details, "Denoise"), "abc");
+    findButton(el, "Run")?.click();
+    await settle();
+    expect(page.model.getSent("run")).toEqual([]);
+    expect(document.activeElement).toBe(findControl(details, "Denoise"));
+    await typeText(details.querySelector("[type=search]") as HTMLInputElement, "prefix");
+    findButton(el, "Run")?.click();
+    await settle();
+    expect(page.model.getSent("run")).toHaveLength(1);
   });
 
   it("are found by all words of the query", () => {

@@ -40,24 +40,23 @@ export class Host {
   }
 
   /**
-   * Receive messages although the bundle took long to load; return whether some were missed.
+   * Receive messages although the bundle took long to load.
    *
    * anywidget gives a model two seconds for that. After those, it drops every message to it, for ever. On a busy machine
    * it takes longer. Such a model gets back the handler that ipywidgets has made for it, and the traits of now.
+   * The rest comes by the "hello" of its views, which is answered later.
    *
    * @see https://github.com/manzt/anywidget/blob/main/packages/anywidget/src/runtime.ts
    */
-  async keepReceiving(id: string): Promise<boolean> {
+  async keepReceiving(id: string): Promise<void> {
     const model = (await this.findModel(id)) as unknown as OwnModel;
     const [handle, handleAtOnce] = findMessageHandlers(model);
-    if (!handle || !handleAtOnce) return false;
+    if (!handle || !handleAtOnce) return;
     try {
       await handle.call(model, { content: { data: {} } });
-      return false;
     } catch {
       model.comm?.on_msg?.(handleAtOnce.bind(model));
       model.comm?.send?.({ method: "request_state" }, {});
-      return true;
     }
   }
 

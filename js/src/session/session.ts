@@ -140,10 +140,8 @@ export class Session {
       }),
     );
     this.#takeSeedModes();
-    this.#host.keepReceiving(this.get("comm_id")).then(
-      (hasMissed) => hasMissed && this.#markUncertain(),
-      () => {}, // The host does not give its models away.
-    );
+    // It fails where the host does not give its models away.
+    this.#host.keepReceiving(this.get("comm_id")).catch(() => {});
   }
 
   /** Return another model of the page by its ID; rejects if it is gone, or the host has none. */

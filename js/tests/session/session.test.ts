@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import type { Item } from "../../src/session/protocol";
 import { Session } from "../../src/session/session";
-import { makeRun, TestModel } from "../model";
+import { makeRun, settle, TestModel } from "../model";
 
 const items: Item[] = Array.from({ length: 1000 }, (_, index) => ({
   key: `${index}`,
@@ -27,6 +27,34 @@ it("keeps the items that arrive by message with their run", () => {
   expect(counts()).toEqual([1000, 0]);
   model.setTraits({ runs: [makeRun("c"), makeRun("b"), makeRun("a")] });
   expect(counts()).toEqual([0, 1000, 0]);
+  session.destroy();
+});
+
+it("stays connected when its model has taken long to load, and keeps what it has asked for", async () => {
+  const model = new TestModel();
+  const handled: unknown[] = [];
+  class HostModel {
+    readonly comm = {
+      on_msg: (handler: (message: unknown) => void) => handler("a message"),
+      send: (data: unknown) => handled.push(data),
+    };
+    _handle_comm_msg(message: unknown) {
+      handled.push(message);
+    }
+  }
+  class SlowModel extends HostModel {
+    override async _handle_comm_msg() {
+      throw new Error("timed out");
+    }
+  }
+  Object.assign(model.widget_manager, { get_model: async () => new SlowModel() });
+  const session = new Session(model.asModel);
+  const asked = session.channel.request("media");
+  await settle();
+  expect(handled).toEqual(["a message", { method: "request_state" }]);
+  expect(session.channel.closed).toBe(false);
+  model.answer(model.getSent("media")[0] ?? {}, { total: 1 });
+  expect((await asked).content.total).toBe(1);
   session.destroy();
 });
 

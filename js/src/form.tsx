@@ -1,7 +1,7 @@
 /** The form: a row for each field, the advanced ones folded, and the buttons. */
 
 import type { ComponentChildren } from "preact";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button } from "./buttons";
 import { AllInputs } from "./controls/allInputs";
 import { arrangeFields, type Block } from "./controls/formLayout";
@@ -175,6 +175,8 @@ export function Buttons({ session, uid }: FormProps) {
 /** The Run button and the number of runs that it starts. */
 function RunButtons({ session, uid }: FormProps) {
   const { closed } = session.channel;
+  // The text being typed; null while the input shows the number.
+  const [typed, setTyped] = useState<string | null>(null);
   return (
     <>
       <Button
@@ -193,13 +195,14 @@ function RunButtons({ session, uid }: FormProps) {
           aria-label="Number of runs"
           min={1}
           max={MAX_RUNS}
-          value={session.runCount}
+          value={typed ?? session.runCount}
           disabled={closed}
           onInput={({ currentTarget }) => {
+            setTyped(currentTarget.value);
             session.runCount = clamp(Math.round(currentTarget.valueAsNumber) || 1, 1, MAX_RUNS);
           }}
-          onChange={({ currentTarget }) => {
-            currentTarget.value = `${session.runCount}`;
+          onChange={() => {
+            setTyped(null);
             if (session.get("plan")) session.setList();
           }}
         />

@@ -2,7 +2,7 @@
 
 import { describe, expect, it, vi } from "vitest";
 import { acceptAll, makeField, makeRun, settle } from "./model";
-import { findButton, findControl, pressKey, setUpPage, typeText } from "./page";
+import { findButton, findControl, pressKey, setUpPage, typeOver, typeText } from "./page";
 
 const page = setUpPage();
 const getNewest = () => page.model.getSent("set").at(-1);
@@ -140,6 +140,48 @@ describe("the form", () => {
     expect(findControl(el, "seed").value).toBe("7");
     await typeText(runs, "-3");
     expect(runs.value).toBe("1");
+  });
+
+  it("keeps the number of runs that is being typed when the form changes", async () => {
+    const el = await page.start({ fields: [makeField("prompt", "text")], values: {} });
+    acceptAll(page.model);
+    const runs = el.querySelector('[aria-label="Number of runs"]') as HTMLInputElement;
+    await typeOver(runs, "");
+    page.model.setTraits({ notes: ["the server is busy"] });
+    await settle();
+    expect(runs.value).toBe("");
+    await typeText(runs, "8");
+    findButton(el, "Run")?.click();
+    expect(page.model.getSent("run")).toMatchObject([{ times: 8 }]);
+    await typeText(runs, "");
+    expect(runs.value).toBe("1");
+  });
+
+  it("keeps a path that is being typed when the form changes, until the field has another file", async () => {
+    const el = await page.start({
+      fields: [makeField("image", "image", { default: "/pictures/anna.png" })],
+      values: { image: "/pictures/anna.png" },
+    });
+    acceptAll(page.model);
+    const image = findControl(el, "image");
+    expect(image.value).toBe("anna.png");
+    image.focus();
+    await settle();
+    expect(image.value).toBe("/pictures/anna.png");
+    await typeOver(image, "/pictures/fox");
+    page.model.setTraits({ notes: ["the server is busy"] });
+    await settle();
+    expect(image.value).toBe("/pictures/fox");
+    await pressKey(image, "Enter");
+    expect(page.model.getSent("set")).toMatchObject([{ name: "image", value: "/pictures/fox" }]);
+    await typeOver(image, "/pictures/cat");
+    page.model.setTraits({ values: { image: "/output/9.png" } });
+    await settle();
+    expect(image.value).toBe("/output/9.png");
+    await typeOver(image, "/pictures/cat");
+    image.blur();
+    await settle();
+    expect(image.value).toBe("9.png");
   });
 
   it("marks a changed value, and resets it with a double click on the label", async () => {

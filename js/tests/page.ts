@@ -65,11 +65,16 @@ export function findButton(el: HTMLElement, name: string): HTMLButtonElement | u
   return [...el.querySelectorAll("button")].find((each) => getName(each) === name);
 }
 
-/** Type a text and leave the input. */
-export async function typeText(input: HTMLInputElement, text: string): Promise<void> {
+/** Type a text in place of the one in an input, and stay there. */
+export async function typeOver(input: HTMLInputElement, text: string): Promise<void> {
   input.value = text;
   input.dispatchEvent(new Event("input", { bubbles: true }));
   await settle();
+}
+
+/** Type a text and leave the input. */
+export async function typeText(input: HTMLInputElement, text: string): Promise<void> {
+  await typeOver(input, text);
   input.dispatchEvent(new Event("change", { bubbles: true }));
   await settle();
 }

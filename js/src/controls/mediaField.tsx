@@ -1,6 +1,6 @@
 /** Chooses an image, video, audio or other file: from the disk, dropped, pasted, or as a path or URL. */
 
-import { useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button, IconButton } from "../buttons";
 import { formatPercent, getLabel, shortenPath } from "../format";
 import { CloseIcon } from "../icons";
@@ -19,13 +19,17 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
   const [dragging, setDragging] = useState(false);
   // The whole path while it is edited, the file name otherwise.
   const [editing, setEditing] = useState(false);
+  // The text being typed; null while the input shows the value.
+  const [typed, setTyped] = useState<string | null>(null);
   const chooser = useRef<HTMLInputElement>(null);
   const [painting, setPainting] = useState(false);
   // An image with a mask is shown by the name of the image; another name gives up the mask.
   const { image: text, mask } = splitMasked(value);
   const upload = session.uploads.get(field.name);
   const shownError = upload?.error ?? error;
+  useLayoutEffect(() => setTyped(null), [text, mask, !upload]);
   const setPath = (path: string) => {
+    setTyped(null);
     if (path.trim() === text || path === shortenPath(text)) return;
     session.uploads.cancel(field.name);
     if (path.trim()) session.values.set(field.name, path.trim());
@@ -75,9 +79,13 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
           <input
             type="text"
             class="ck-input"
-            value={editing ? text : shortenPath(text)}
+            value={typed ?? (editing ? text : shortenPath(text))}
             onFocus={() => setEditing(true)}
-            onBlur={() => setEditing(false)}
+            onBlur={() => {
+              setEditing(false);
+              setTyped(null);
+            }}
+            onInput={(event) => setTyped(event.currentTarget.value)}
             title={text || PLACEHOLDER}
             autocomplete="off"
             spellcheck={false}

@@ -20,8 +20,8 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** Milliseconds in which an idle kernel answers. */
-const IDLE_ANSWER = 1000;
+/** Milliseconds in which an idle kernel answers a ping. */
+const IDLE_ANSWER = 500;
 
 /** The requests of one page to its kernel, each with a promise of its answer. */
 export class Channel {
@@ -29,14 +29,15 @@ export class Channel {
   readonly #onBusyChange: () => void;
   readonly #onSendError: () => void;
   readonly #pending = new Map<string, Pending>();
-  /** The requests that have waited longer than an idle kernel takes. */
-  readonly #overdue = new Set<string>();
+  /** The requests that have waited long, and that no ping was sent for yet. */
+  readonly #late = new Set<string>();
   // Answers reach every page that shows the model, so the ids of two pages must differ.
   readonly #prefix = randomId();
   #count = 0;
   #closed = false;
-  /** Whether the kernel is asked for a sign of life. */
+  /** Whether a ping waits for its answer; one is sent at a time. */
   #pinging = false;
+  #busy = false;
 
   /**
    * Create a channel.
@@ -61,7 +62,7 @@ export class Channel {
 
   /** Whether a request waits because the kernel is busy with something else. */
   get busy(): boolean {
-    return this.#overdue.size > 0;
+    return this.#busy;
   }
 
   /**
@@ -77,15 +78,14 @@ export class Channel {
       if (this.#closed) return reject(disconnectedError());
       if (signal?.aborted) return reject(signal.reason);
       const onAbort = () => pending.reject(signal?.reason);
-      const markOverdue = () => {
-        this.#overdue.add(id);
-        this.#onBusyChange();
-      };
-      // A file may take its time, also from an idle kernel. Whether the kernel is idle, a ping shows.
-      const timer = setTimeout(kind === "media" ? () => this.#ping() : markOverdue, IDLE_ANSWER);
+      // An idle kernel may wait for a server or a disk. A ping shows whether it is busy.
+      const timer = setTimeout(() => {
+        this.#late.add(id);
+        this.#ping();
+      }, IDLE_ANSWER);
       const settle = () => {
         clearTimeout(timer);
-        if (this.#overdue.delete(id)) this.#onBusyChange();
+        this.#late.delete(id);
         this.#pending.delete(id);
         signal?.removeEventListener("abort", onAbort);
       };
@@ -139,14 +139,25 @@ export class Channel {
     this.#closed = false;
   }
 
-  /** Ask the kernel for a sign of life: a ping without an answer shows that it is busy. */
+  /** Send a ping behind the late requests: the kernel is busy until it answers that. */
   #ping(): void {
-    if (this.#pinging) return;
+    if (this.#pinging || this.#late.size === 0) return;
+    this.#late.clear();
     this.#pinging = true;
+    const timer = setTimeout(() => this.#setBusy(true), IDLE_ANSWER);
     const done = () => {
+      clearTimeout(timer);
       this.#pinging = false;
+      this.#setBusy(false);
+      this.#ping(); // For those that were sent after the ping.
     };
     this.request("ping").then(done, done);
+  }
+
+  #setBusy(busy: boolean): void {
+    if (busy === this.#busy) return;
+    this.#busy = busy;
+    this.#onBusyChange();
   }
 }
 

@@ -83,21 +83,44 @@ describe("a request", () => {
     expect(onSendError).toHaveBeenCalledOnce();
   });
 
-  it("for a file pings the kernel, which is busy only if that has no answer either", async () => {
-    model.kernel = ({ kind }) => (kind === "ping" ? {} : undefined);
-    void channel.request("media", { run: "r" });
+  it.each(["media", "look", "run"])(
+    "of kind %s pings the kernel, which is busy only if it has no time for that",
+    async (kind) => {
+      model.kernel = (content) => (content.kind === "ping" ? {} : undefined);
+      void channel.request(kind);
+      await vi.advanceTimersByTimeAsync(5000);
+      expect(model.getSent("ping")).toHaveLength(1);
+      expect(channel.busy).toBe(false);
+      model.kernel = () => undefined;
+      void channel.request(kind, { run: "s" });
+      void channel.request(kind, { run: "t" });
+      await vi.advanceTimersByTimeAsync(900);
+      expect(channel.busy).toBe(false);
+      await vi.advanceTimersByTimeAsync(200);
+      expect(channel.busy).toBe(true);
+      await vi.advanceTimersByTimeAsync(5000);
+      expect(model.getSent("ping")).toHaveLength(2);
+      expect(channel.busy).toBe(true);
+      model.answer(model.getSent("ping")[1] ?? {});
+      await vi.advanceTimersByTimeAsync(0);
+      expect(channel.busy).toBe(false);
+    },
+  );
+
+  it("shows a kernel as busy that runs another cell before it reads a later request", async () => {
+    void channel.request("set");
+    await vi.advanceTimersByTimeAsync(5000);
+    const later = channel.request("run");
     await vi.advanceTimersByTimeAsync(5000);
     expect(model.getSent("ping")).toHaveLength(1);
-    expect(channel.busy).toBe(false);
-    model.kernel = () => undefined;
-    void channel.request("media", { run: "s" });
-    void channel.request("media", { run: "t" });
-    await vi.advanceTimersByTimeAsync(2500);
-    expect(model.getSent("ping")).toHaveLength(2);
+    for (const kind of ["set", "ping"]) model.answer(model.getSent(kind)[0] ?? {});
+    await vi.advanceTimersByTimeAsync(1000);
     expect(channel.busy).toBe(true);
-    model.answer(model.getSent("ping")[1] ?? {});
-    await vi.advanceTimersByTimeAsync(0);
+    for (const kind of ["run", "ping"]) model.answer(model.getSent(kind).at(-1) ?? {});
+    await later;
+    await vi.advanceTimersByTimeAsync(5000);
     expect(channel.busy).toBe(false);
+    expect(model.getSent("ping")).toHaveLength(2);
   });
 });
 

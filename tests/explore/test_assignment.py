@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,6 +14,7 @@ from comfykit_jupyter.client.backends.pool import placement
 from comfykit_jupyter.client.backends.server import Server, describe_server
 from comfykit_jupyter.explore.sweeps.assignment import Assignment
 from comfykit_jupyter.explore.sweeps.awaited_worker import AwaitedWorker
+from comfykit_jupyter.explore.sweeps.crew import Crew
 from comfykit_jupyter.workflow.values.binding import Binding
 
 
@@ -133,3 +135,19 @@ def test_what_a_form_says_of_each_server() -> None:
     }
     found = [describe_server(Server(f"dask://vm/{number}", number == 1)) for number in range(2)]
     assert [list(each.values()) for each in found] == [["vm/0", "unreachable", "away"], ["vm/1", "ready", "idle"]]
+
+
+async def test_who_joins_late_is_waited_for() -> None:
+    left, crew = asyncio.Event(), Crew([SimpleNamespace(label="first", depth=1)], [], {}, None, Mock(), list)
+
+    async def pull(worker: Any) -> None:
+        if worker.label == "late":
+            await left.wait()
+        else:
+            crew.add(SimpleNamespace(label="late", depth=1))
+
+    working = asyncio.ensure_future(crew.work(pull, Mock()))
+    await asyncio.sleep(0.05)
+    assert not working.done()
+    left.set()
+    await asyncio.wait_for(working, 10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,19 @@ from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, Row, Sweep, seeds
 from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.client.servers.pool import KitWorker, PooledJob
 from comfykit_jupyter.explore.ledger.entries import RunEntry
+from comfykit_jupyter.explore.ledger.journal import Journal
 from comfykit_jupyter.explore.points import plan
 from comfykit_jupyter.explore.points.plan import choose_step
 from comfykit_jupyter.explore.sweeps.sweep import OTHER
+from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.progress.progress import RunError
 from tests.client.nodes import Gate
 from tests.client.workflows import gated, inverted, picture
+from tests.explore.dask_clusters import wait_until
 from tests.explore.made_runs import make_runs
+from tests.kits import MakeKit
 
 
 def test_a_pause_just_after_the_start_is_not_lost(kit: ComfyKit) -> None:
@@ -29,6 +36,75 @@ def test_a_pause_just_after_the_start_is_not_lost(kit: ComfyKit) -> None:
         assert "waiting" in sweep.states
     sweep.start().stop(now=True)
     assert sweep.wait(timeout=20).paused == "stop() was called"
+
+
+def test_nothing_is_sent_after_a_stop_while_the_server_is_asked(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, stopped, find_missing = threading.Event(), threading.Event(), KitWorker.find_missing
+
+    async def wait(self: KitWorker, job: PooledJob) -> str:
+        asked.set()
+        await asyncio.to_thread(stopped.wait)
+        return await find_missing(self, job)
+
+    monkeypatch.setattr(KitWorker, "find_missing", wait)
+    sweep = kit.sweep(picture(), over={"width": [8, 9]}).start()
+    asked.wait()
+    sweep.stop(now=True)
+    stopped.set()
+    assert sweep.wait(timeout=20).states == ["waiting", "waiting"]
+    assert sweep.start().wait(timeout=20).summary == "2 of 2 done"
+
+
+def test_a_server_that_joins_when_all_is_done_pauses_nothing(
+    kit: ComfyKit, gate: tuple[str, Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ended, find_missing = threading.Event(), threading.Event(), KitWorker.find_missing
+    with Sandbox() as other:
+
+        async def wait(self: KitWorker, job: PooledJob) -> str:
+            if self.label == other.url:
+                asked.set()
+                await asyncio.to_thread(ended.wait)
+            return await find_missing(self, job)
+
+        monkeypatch.setattr(KitWorker, "find_missing", wait)
+        sweep = kit.sweep(gated(gate[0]), over={"width": [8]}).start()
+        gate[1].wait()
+        sweep.add_server(other.url)
+        asked.wait()
+        gate[1].open()
+        wait_until(lambda: sweep.states == ["completed"])
+        ended.set()
+        assert sweep.wait(timeout=20).summary == "1 of 1 done"
+
+
+def test_a_point_that_takes_longer_than_the_limit_has_failed(make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    make_kit().submit(gated(gate[0]))
+    gate[1].wait()  # all others wait for this job
+    kit = make_kit(timeout=0.5)
+    sweep = kit.sweep(picture(), over={"width": [8, 9, 10]}).wait(timeout=20)
+    assert sweep.states == ["failed", "waiting", "waiting"]
+    assert "not done within 0.5 s" in sweep.paused
+
+
+def test_a_folder_that_cannot_be_read_pauses_a_sweep_and_cancels_nothing(
+    kit: ComfyKit, gate: tuple[str, Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = kit.sweep(gated(gate[0]), over={"width": range(40, 45)}).start()
+    gate[1].wait()
+    wait_until(lambda: len(kit.queue()) == 2)
+
+    def fail(self: Journal) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Journal, "iter_new", fail)
+        gate[1].open()
+        wait_until(lambda: bool(sweep.paused))
+        assert sweep.paused.endswith("can't be read: Too many open files (nothing was sent)")
+        wait_until(lambda: not sweep.running)
+    assert sweep.states.count("completed") == 2
+    assert sweep.start().wait(timeout=20).summary == "5 of 5 done"
 
 
 def test_each_run_of_a_point_is_said_to_be_done(kit: ComfyKit) -> None:

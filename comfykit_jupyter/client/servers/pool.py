@@ -151,8 +151,6 @@ class KitWorker:
         backend: Where they run; by default the kit's own server.
     """
 
-    depth = DEPTH
-
     def __init__(self, kit: RunningKit, recorder: RunRecorder | None = None, backend: Backend | None = None) -> None:
         self._kit = kit
         self._backend = kit.find_backend() if backend is None else backend
@@ -163,6 +161,11 @@ class KitWorker:
     def label(self) -> str:
         """The server's address."""
         return self._backend.url
+
+    @property
+    def depth(self) -> int:
+        """How many jobs it gets at once: one, where a run's time is limited, since the wait for another job counts."""
+        return DEPTH if self._kit.timeout is None else 1
 
     @property
     def is_paid(self) -> bool:

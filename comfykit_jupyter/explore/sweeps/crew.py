@@ -92,7 +92,8 @@ class Crew:
             watching = asyncio.ensure_future(self._watch())
             try:
                 while self._tasks:
-                    done, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                    done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                    self._tasks -= done  # others may have begun meanwhile
                     for task in done:
                         task.result()
             finally:

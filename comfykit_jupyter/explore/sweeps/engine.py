@@ -34,7 +34,7 @@ _MEMORY_ADVICE = "smaller batch_size or size"
 SETTLING = 3.0
 """Seconds in which a job must appear that another kernel has noted, and posts."""
 _ELSEWHERE = frozenset({"have", "attach", "fetch", "unknown"})
-_MAY_RUN = frozenset({"unreachable", "unknown", "timeout"})
+_MAY_RUN = frozenset({"unreachable", "unknown"})
 
 _FIRST_STATES: dict[str, State] = {
     "have": "completed",
@@ -226,17 +226,17 @@ class Engine:
             if self.paused or worker.label in self._alone:
                 await self.crew.wait_for_change()
                 continue
-            if not await self.crew.is_ready(worker) or worker.label in self._alone:
+            if not await self.crew.is_ready(worker) or self.paused or worker.label in self._alone:
                 continue
             index = self._waiting.take(worker.label, lambda group: bool(self.crew.find_lack(worker, group)))
             if index is not None:
                 is_alone = index in self._out_of_memory and self._steps[index].action == "send"
                 await (self._run_alone if is_alone else self._run_point)(worker, index)
                 self.crew.wake()
-            elif not (self._is_busy or self.crew.may_change or self._waiting.has_reserved):
-                self.pause(self.crew.explain_lack())
-            else:
+            elif self._is_busy or (self._waiting and (self.crew.may_change or self._waiting.has_reserved)):
                 await self.crew.wait_for_change()
+            elif self._waiting:
+                self.pause(self.crew.explain_lack())
 
     @property
     def _is_busy(self) -> bool:
@@ -249,10 +249,11 @@ class Engine:
         try:
             while not self.paused and any(each.label == worker.label for each, _ in self._running.values()):
                 await self.crew.wait_for_change()
+            if not self.paused:
+                await worker.free()
             if self.paused:
                 self._requeue(index, self._steps[index])
             else:
-                await worker.free()
                 await self._run_point(worker, index)
         finally:
             del self._alone[worker.label]
@@ -276,7 +277,13 @@ class Engine:
 
     async def _run_point(self, worker: Worker, index: int) -> None:
         """Run a point, or follow its run, and decide what its end means."""
-        planned, step = self._steps[index], self._look_again(index)
+        planned = self._steps[index]
+        try:
+            step = self._look_again(index)
+        except OSError as error:
+            self._requeue(index, planned)
+            self.pause(f"{self._recorder.folder} can't be read: {error.strerror} (nothing was sent)")
+            return
         if step.action in ("have", "unknown"):
             self._accept(index, step)
             return
@@ -371,7 +378,7 @@ class Engine:
                 self._requeue(index, Step("send"))
             else:
                 self._requeue(index, Step("attach", run_id, server=worker.label))
-        elif kind == "unknown" or (kind in _MAY_RUN and worker.is_paid):
+        elif kind in _MAY_RUN or (kind == "timeout" and worker.is_paid):  # a task of RunningHub keeps running
             self._set_with_twins(index, run_id, "unknown", result.msg or "")
         elif kind in ("cancelled", "interrupted"):
             self._recorder.record_end(run_id, result)

@@ -127,6 +127,9 @@ LOST = [
     Reply(502, text="<h1>Bad Gateway</h1>", after=True),
     Reply(422, "idempotency_key_reuse", after=True),
     Reply(201, text="not what one expects", after=True),
+    Reply(202, text="{}", after=True),
+    Reply(408, text="Request Timeout", after=True),
+    Reply(408, "request_timeout", after=True),
 ]
 
 

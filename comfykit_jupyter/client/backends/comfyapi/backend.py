@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -147,6 +148,8 @@ class ComfyAPI(Backend):
             if answer.body["id"] in self._accepted:  # a gateway repeats an earlier answer
                 raise ServerError(f"{self.url} answers with the job of another run", sent=True)
             return self._accept(answer.body, order)
+        if answer.status == HTTPStatus.REQUEST_TIMEOUT or answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise ServerError(f"{self.url} answers {answer.status} to a job", status=answer.status, sent=True)
         if not answer.code:
             raise self._api.build_error(answer, "a job")
         raise Refused(words.build_refusal(answer.code, _describe_refusal(answer), answer.details))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from comfykit_jupyter.client import loop
@@ -18,12 +18,12 @@ class Cell:
     Attributes:
         name: A text that is the same whenever this cell is run, also after the kernel restarted.
         report: Shows in the cell that a call is attached to a job; it gets the prompt ID, and how to send a new one.
-        found: The jobs of earlier kernels, by the address of the server; or why it did not list them.
+        found: The jobs of earlier kernels, by the address of the server; an error is of one that did not list them.
     """
 
     name: str
     report: Callable[[str, str], None]
-    found: dict[str, list[SentJob] | ServerError] = field(default_factory=dict)
+    found: dict[str, Sequence[SentJob | ServerError]] = field(default_factory=dict)
     _calls: Counter[str] = field(default_factory=Counter)
 
     def name_call(self, call: str) -> str:

@@ -279,6 +279,20 @@ def test_job_is_sent_with_a_warning_if_the_queue_is_not_given(
     held.set()
 
 
+@pytest.mark.parametrize("has_job", [True, False], ids=["on the silent server", "on the other one"])
+def test_job_may_be_on_the_one_of_several_servers_that_does_not_answer(
+    proxy: Proxy, make_kit: MakeKit, notebook: Notebook, graph: Graph, gate: tuple[str, Gate], has_job: bool
+) -> None:
+    with Sandbox() as other:
+        first = submit_and_restart(make_kit(proxy.url if has_job else other.url), notebook, graph)
+        proxy.answer = lambda request: web.Response(status=502) if request.path == "/queue" else None
+        second = make_kit([other.url, proxy.url]).submit(graph)
+        gate[1].open()
+        result = second.result()
+    assert (result.status, result.prompt_id != first.prompt_id) == ("completed", has_job)
+    assert ("if an earlier job of this cell still runs, there are two now" in str(result.warnings)) == has_job
+
+
 def test_server_that_chooses_the_ids_is_asked_in_the_same_way(
     proxy: Proxy, make_kit: MakeKit, notebook: Notebook, graph: Graph, gate: tuple[str, Gate]
 ) -> None:

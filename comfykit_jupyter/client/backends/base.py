@@ -267,8 +267,11 @@ class Backend(ABC):
         """See `ComfyKit.find`. Jobs whose IDs the cloud chose are found in this machine's log."""
         return await asyncio.to_thread(job_log.find, self.url, ending)
 
-    async def find_sent_jobs(self) -> list[SentJob]:
-        """Return the unfinished jobs that this package sent, as far as is known, in the order in which they run."""
+    async def find_sent_jobs(self) -> Sequence[SentJob | ServerError]:
+        """Return the unfinished jobs that this package sent, as far as is known, in the order in which they run.
+
+        An error stands for one of several servers that does not say.
+        """
         return await asyncio.to_thread(job_log.find_sent_jobs, self.url)  # clouds do not keep senders
 
     @abstractmethod

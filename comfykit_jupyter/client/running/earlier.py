@@ -95,24 +95,27 @@ class CellCall:
         self._hash = await asyncio.to_thread(call.compute_hash)
         self._call, self._workflow, self._definitions = call, workflow, definitions
 
-    async def list_earlier(self) -> list[SentJob]:
+    async def list_earlier(self) -> Sequence[SentJob | ServerError]:
         """Return the jobs of this user's cells in earlier kernels. They only become fewer: a cell asks once for them.
 
+        An error stands for one of several servers that does not list its jobs.
+
         Raises:
-            ServerError: The server does not list its jobs.
+            ServerError: No server lists its jobs.
         """
         url, known = self._server.url, self._cell.found
         if url not in known:
             try:
                 found = await loop.wait_for(self._server.find_sent_jobs(), LOOK_TIMEOUT)
-                known[url] = [job for job in found if job.sender.is_resumable]
+                known[url] = [job for job in found if isinstance(job, ServerError) or job.sender.is_resumable]
             except asyncio.TimeoutError:
-                known[url] = ServerError(f"no answer from {url} within {LOOK_TIMEOUT:g} s", sent=True)
+                known[url] = [ServerError(f"no answer from {url} within {LOOK_TIMEOUT:g} s", sent=True)]
             except ServerError as error:
-                known[url] = error
+                known[url] = [error]
         jobs = known[url]
-        if isinstance(jobs, ServerError):
-            raise jobs
+        unlisted = [job for job in jobs if isinstance(job, ServerError)]
+        if unlisted and len(unlisted) == len(jobs):
+            raise unlisted[0]
         return jobs
 
     async def find_job(self, taken: Collection[str]) -> EarlierJob | None:
@@ -120,15 +123,24 @@ class CellCall:
 
         Args:
             taken: The prompt IDs of jobs that other calls are attached to.
+
+        Raises:
+            ServerError: There is none on the servers that list their jobs, and another one does not.
         """
         if self._call is None or self._workflow is None:
             return None
+        unlisted: list[ServerError] = []
         for job in await self.list_earlier():
+            if isinstance(job, ServerError):
+                unlisted.append(job)
+                continue
             if job.sender.call != self.name or job.prompt_id in taken or not await self._is_unfinished(job):
                 continue
             if (binding := self._call.adopt(job.prompt)) is not None:
                 self.remove_copies()
                 return EarlierJob(job.prompt_id, job.run_id, self._workflow, binding, self._definitions)
+        if unlisted:
+            raise unlisted[0]
         return None
 
     def remove_copies(self) -> None:

@@ -145,8 +145,18 @@ class Pool(Backend):
         return any(found for _, found in await self._collect(lambda server: server.has_ended(prompt_id)))
 
     async def is_unfinished(self, prompt_id: str) -> bool:
-        """Return whether a job waits or runs on one of the servers."""
-        return any(found for _, found in await self._collect(lambda server: server.is_unfinished(prompt_id)))
+        """Return whether a job waits or runs on one of the servers.
+
+        Raises:
+            ComfyKitError: None that answers has it, and another one does not answer.
+        """
+        answers = [answer for _, answer in await self._ask(lambda server: server.is_unfinished(prompt_id))]
+        if True in answers:
+            return True
+        for answer in answers:
+            if isinstance(answer, ComfyKitError):
+                raise answer
+        return False
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
@@ -213,9 +223,15 @@ class Pool(Backend):
         found = await self._collect(lambda server: server.find_jobs(ending))
         return [prompt_id for _, ids in found for prompt_id in ids]
 
-    async def find_sent_jobs(self) -> list[SentJob]:
+    async def find_sent_jobs(self) -> Sequence[SentJob | ServerError]:
         """See `Backend.find_sent_jobs`."""
-        return [job for _, jobs in await self._collect(lambda server: server.find_sent_jobs()) for job in jobs]
+        found: list[SentJob | ServerError] = []
+        for _, jobs in await self._ask(lambda server: server.find_sent_jobs()):
+            if isinstance(jobs, ServerError):
+                found.append(jobs)
+            elif not isinstance(jobs, ComfyKitError):
+                found += jobs
+        return found
 
     async def list_queue(self) -> list[Job]:
         """Return the jobs in all queues, the running ones first."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from comfykit_jupyter.notebook.widget.stage import stage
 from comfykit_jupyter.notebook.widget.stage.batch import Batch, Waiting
 
 from .kernels import Model, Page
@@ -71,13 +75,13 @@ def test_stage_shows_the_newest_output_while_all_other_runs_are_paused(page: Pag
     model = show_form(page, 'kit.form("text_to_image.json", steps=2, width=256, height=256)')
     first = page.ask(model, "run")[0]["prompt_id"]
     wait_for_run(page, model, "completed")
-    page.run("form.values['steps'] = 3000")
-    start(page, model, 3)
+    page.run("form.values['steps'] = 3000\nother = kit.submit('text_to_image.json', steps=3000)")
+    page.ask(model, "run", times=3, seed="random")
     page.run("form.stage._select = lambda runs: None")  # as if the run on the stage had ended in this moment
     page.ask(model, "pause")
     page.wait(lambda: model.state["batch"]["paused"] == 3)
     assert (model.state["status"], model.state["progress"]["prompt_id"]) == ("completed", first)
-    page.run("del form.stage._select")
+    page.run("del form.stage._select\nother.cancel()")
     page.ask(model, "cancel", prompt_id=None, all=True)
     page.wait(lambda: model.state["batch"] == {})
 
@@ -124,3 +128,15 @@ def test_times_are_those_of_the_execution(page: Page) -> None:
     nodes = page.ask(model, "times", run=model.state["runs"][0]["id"])[0]["nodes"]
     assert nodes[0]["node"] == "Sampler"
     assert nodes == sorted(nodes, key=lambda node: -node["seconds"])
+
+
+def test_a_pause_leaves_alone_what_runs_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled = list[str]()
+    monkeypatch.setattr(stage, "_cancel_in_background", lambda runs: cancelled.extend(run.id for run in runs))
+    monkeypatch.setattr(stage.Stage, "_refresh", lambda self: None)
+    shown: Any = stage.Stage(SimpleNamespace(send=print))
+    for id_, status in (("first", "running"), ("on another server", "running"), ("next", "queued")):
+        shown._runs.append(SimpleNamespace(id=id_, status=status))
+        shown._batch.add(Waiting(id_, submit=lambda: None))
+    shown.pause()
+    assert cancelled == ["next"]

@@ -167,9 +167,12 @@ class Stage:
         self._refresh()
 
     def pause(self) -> None:
-        """Take all runs off the server's queue, except the one on the stage, and keep them until `resume`."""
+        """Take all waiting runs off the queues, except the one on the stage, and keep them until `resume`.
+
+        With several servers, or in a cloud, others may be running: they end.
+        """
         staged = self._select(self._runs)
-        held = self._batch.pause([run.id for run in self._runs if run is not staged])
+        held = self._batch.pause([run.id for run in self._runs if run is not staged and run.status == "queued"])
         _cancel_in_background([run for run in self._runs if run.id in held])
         self._refresh()
 

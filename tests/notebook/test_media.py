@@ -42,6 +42,14 @@ def test_upload_arrives_complete_in_any_order_of_its_pieces(
     assert sorted(inbox.folder.iterdir()) == [path.parent]
 
 
+def test_a_kept_file_is_not_written_again(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    path = inbox.keep(b"x" * 1000, "a.png")
+    before = path.stat()
+    assert inbox.keep(b"x" * 1000, "a.png") == path  # a run may be uploading it
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
 @pytest.mark.parametrize(
     "name",
     ["../../etc/passwd", "/etc/passwd", r"..\..\x", "C:\\x", "", ".", "..", "a\0b", "x" * 500, "<b>.png", ".ssh"],

@@ -19,7 +19,7 @@ from typing import Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.inputs.masking import make_overlay
-from comfykit_jupyter.client.local_files import get_local_folder
+from comfykit_jupyter.client.local_files import get_local_folder, write_whole
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 from comfykit_jupyter.workflow.file_names import to_safe_name
 
@@ -141,9 +141,11 @@ class Inbox:
         self._uploads: dict[str, Upload] = {}
 
     def keep(self, data: bytes, name: str) -> Path:
-        """Keep a file, and return its path."""
+        """Keep a file, and return its path. A file that is there is complete, and may be being read."""
         path = self._make_path(hashlib.sha256(data).hexdigest(), name)
-        path.write_bytes(data)
+        if not path.is_file():
+            with write_whole(path) as draft:
+                draft.write_bytes(data)
         return path
 
     def receive(self, key: str, name: str, size: int, offset: int, data: bytes) -> tuple[int, Path | None]:

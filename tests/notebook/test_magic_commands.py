@@ -90,6 +90,14 @@ def test_dry_run_names_files_and_seeds_and_fails_where_the_run_would(page: Page)
     assert "no file 'gone.png'" in page.run("%comfykit run image_to_image.json image=gone.png --dry-run").error
 
 
+def test_variables_with_a_dollar_are_explained_and_dollars_in_prompts_are_text(page: Page) -> None:
+    error = page.run("graph = 'picture.json'\n%comfykit run $graph --dry-run").error
+    assert "no file $graph in" in error
+    assert error.strip().endswith("(for the variable graph, write {graph})")
+    assert "(for" not in page.run("%comfykit run $nowhere --dry-run").error
+    assert page.run("%comfykit run text_to_image.json prompt=$graph --dry-run").error == ""
+
+
 def test_queue_the_history_and_the_models_are_tables(page: Page) -> None:
     page.run(
         "%comfykit run picture.json width=33 -o first\nrun = kit.submit('text_to_image.json', steps=3000)\n" + BEGUN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -42,6 +43,7 @@ COMPLETION_LENGTH = 60
 """Characters of a name from a server that completion offers; a longer one is not offered."""
 COMPLETION_IDS = 1000
 """Prompt IDs that completion remembers."""
+_DOLLAR = re.compile(r"(?:^|(?<=[\s=]))\$(?P<name>[A-Za-z_]\w*)(?=\s|$)")
 
 
 @magics_class
@@ -91,7 +93,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         except CellRunFailed:
             raise
         except (ComfyKitError, ImportError) as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(f"{error}{self._explain_dollar(line)}") from None
 
     comfykit.__doc__ = HELP
 
@@ -101,6 +103,11 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             return eval(expression, self.shell.user_ns)  # noqa: S307 - the expression is in the user's own cell
         except Exception as error:  # noqa: BLE001 - the user's expression may raise anything
             raise UsageError(f"{{{expression[:NAME_LENGTH]}}}: {type(error).__name__}: {error}") from None
+
+    def _explain_dollar(self, line: str) -> str:
+        """Return how a variable is given, after an error of a line that names one as IPython's other magics do."""
+        names = [match["name"] for match in _DOLLAR.finditer(line) if match["name"] in self.shell.user_ns]
+        return f" (for the variable {names[0]}, write {{{names[0]}}})" if names else ""
 
     def _get_kit(self, call: Call) -> ComfyKit:
         """Return the kit of `--url`, or the current one."""

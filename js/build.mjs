@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
 /** Most bytes of each file: the kernel sends both to every page. */
-const MAX_BYTES = { "widget.js": 174_000, "widget.css": 30_000 };
+const MAX_BYTES = { "widget.js": 175_000, "widget.css": 30_000 };
 
 /** Most bytes that the painter of masks takes in the bundle. */
 const MAX_PAINTER_BYTES = 12_200;

@@ -57,10 +57,10 @@ export function OutputView(props: PlayerProps) {
 
 /** A video or audio player. The file is fetched when the user presses play, or at once with `autoLoad`. */
 function Player({ session, run, item, alt, autoLoad = false, zoom }: PlayerProps) {
-  const [started, setStarted] = useState(autoLoad);
+  const [attempt, setAttempt] = useState(autoLoad ? 1 : 0);
   const isVideo = item.kind === "video";
   const poster = useThumbnail(session, { run, item });
-  const full = useMedia(session, started ? toMediaRef({ run, item }, "full") : null);
+  const full = useMedia(session, attempt ? toMediaRef({ run, item }, "full") : null, attempt);
   const size = { width: item.width, height: item.height };
   if (full.url && isVideo) {
     return (
@@ -84,13 +84,13 @@ function Player({ session, run, item, alt, autoLoad = false, zoom }: PlayerProps
     <Button
       class={`ck-play${isVideo ? " ck-fit" : ""}`}
       aria-label={`Play ${alt}`}
-      disabled={started && !full.error}
-      onClick={() => setStarted(true)}
+      disabled={attempt > 0 && !full.error}
+      onClick={() => setAttempt(attempt + 1)}
     >
       {poster.url && <img src={poster.url} alt="" />}
       <span class="ck-badge">
         <PlayIcon />
-        {full.error ?? (started ? formatPercent(full.fraction) : waitingText)}
+        {full.error ?? (attempt ? formatPercent(full.fraction) : waitingText)}
       </span>
     </Button>
   );

@@ -40,16 +40,29 @@ export function useAnswer(
   return content;
 }
 
-/** Hold a media file as long as the component is mounted, and return its state. Null fetches nothing. */
-export function useMedia(session: Session, ref: MediaRef | null): MediaState {
+/**
+ * Hold a media file as long as the component is mounted, and return its state. Null fetches nothing.
+ *
+ * What failed is fetched again when the kernel is connected again, and with another `attempt`.
+ */
+export function useMedia(session: Session, ref: MediaRef | null, attempt = 0): MediaState {
   const [state, setState] = useState(NO_MEDIA);
+  const [turn, retry] = useState({});
   const id = ref && JSON.stringify(ref);
   useLayoutEffect(() => {
     setState(NO_MEDIA);
     if (!ref) return;
     const held = session.media.hold(ref, () => setState(held.getState()));
     setState(held.getState());
-    return held.release;
-  }, [session, id]);
+    let { closed } = session.channel;
+    const unsubscribe = session.subscribe("state", () => {
+      if (closed && !session.channel.closed && held.getState().error !== undefined) retry({});
+      closed = session.channel.closed;
+    });
+    return () => {
+      unsubscribe();
+      held.release();
+    };
+  }, [session, id, attempt, turn]);
   return state;
 }

@@ -1,6 +1,7 @@
 /** The note and the tags of points, to be edited in place. */
 
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { focusOnce } from "../focus";
 import type { Explorer } from "./state/explorer";
 
 /** What stands between two notes, and between two tags. */
@@ -13,31 +14,42 @@ interface AnnotationProps {
   onClose(): void;
 }
 
-/** Two fields. Enter saves, as leaving them does; Escape does not. */
-export function Annotation({ explorer, points, onClose }: AnnotationProps) {
+/** Two fields. Enter saves, as leaving them does; Escape does not. Without a kernel they stay open. */
+export function Annotation({ explorer, points: targets, onClose }: AnnotationProps) {
+  // The fields are filled for these: the focus may move meanwhile.
+  const [points] = useState(targets);
   const form = useRef<HTMLFormElement>(null);
-  const filled = useRef<Promise<string[]> | null>(null);
+  const before = useRef<string[] | undefined>(undefined);
+  const filled = useRef<Promise<void> | undefined>(undefined);
+  const fill = async (inputs: HTMLInputElement[]) => {
+    await explorer.details.load(points);
+    // Not loaded if the kernel was gone.
+    if (before.current || !points.every((point) => explorer.details.get(point))) return;
+    before.current = findShared(explorer, points);
+    // What was typed until they were known goes behind them.
+    for (const [index, input] of inputs.entries())
+      input.value = [before.current[index], input.value].filter(Boolean).join(SEPARATORS[index]);
+  };
   useLayoutEffect(() => {
-    const inputs = listInputs(form.current);
-    filled.current = explorer.details.load(points).then(() => {
-      const before = findShared(explorer, points);
-      // What was typed until they were known goes behind them.
-      for (const [index, input] of inputs.entries())
-        input.value = [before[index], input.value].filter(Boolean).join(SEPARATORS[index]);
-      return before;
-    });
+    filled.current = fill(listInputs(form.current));
   }, []);
+  const save = async (inputs: HTMLInputElement[]) => {
+    await filled.current;
+    if (!before.current) await fill(inputs);
+    if (!before.current) return;
+    const [oldNote, oldTags] = before.current;
+    const [note, tags] = inputs.map(({ value }) => value);
+    if (note === oldNote && tags === oldTags) return;
+    const set = note === oldNote ? {} : { note };
+    void explorer.requestOrNotify("mark", { points, set, tags: [oldTags, tags] });
+  };
   const close = (saves: boolean) => {
     if (!form.current) return;
     const inputs = listInputs(form.current);
+    const isChanged = inputs.some(({ value }, index) => value !== (before.current?.[index] ?? ""));
+    if (saves && isChanged && !explorer.checkKeeping()) return;
     form.current = null;
-    if (saves)
-      void filled.current?.then(([oldNote, oldTags]) => {
-        const [note, tags] = inputs.map(({ value }) => value);
-        if (note === oldNote && tags === oldTags) return;
-        const set = note === oldNote ? {} : { note };
-        void explorer.requestOrNotify("mark", { points, set, tags: [oldTags, tags] });
-      });
+    if (saves) void save(inputs);
     onClose();
   };
   return (
@@ -74,9 +86,4 @@ function findShared(explorer: Explorer, points: readonly number[]): [note: strin
   const all = points.map((point) => explorer.details.get(point) ?? {});
   const tags = all[0]?.tags?.filter((tag) => all.every((each) => each.tags?.includes(tag))) ?? [];
   return [(new Set(all.map(({ note }) => note)).size === 1 && all[0]?.note) || "", tags.join(", ")];
-}
-
-function focusOnce(element: HTMLInputElement | null): void {
-  if (!element?.dataset.ck) element?.focus();
-  if (element) element.dataset.ck = "";
 }

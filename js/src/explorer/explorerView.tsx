@@ -63,7 +63,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
     show(point, undefined, how === "info");
   };
   const annotate = () => {
-    if (explorer.hasRun(explorer.focused)) setAnnotating(true);
+    if (explorer.hasRun(explorer.focused) && explorer.checkKeeping()) setAnnotating(true);
   };
   const focus = (name: string) => root.current?.querySelector<HTMLElement>(name)?.focus();
   const annotation = annotating && (

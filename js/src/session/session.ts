@@ -419,6 +419,8 @@ export class Session {
   #markConnected(): void {
     if (!this.channel.closed) return;
     this.channel.open();
+    // It may say that the kernel is disconnected.
+    this.#notice = "";
     this.notify("state");
   }
 }

@@ -16,17 +16,7 @@ async function start(count: number) {
     ["<i>Friday", [[0]]],
   ];
   const el = await page.start({ view: "runs", title: "runs" } as Partial<Traits>);
-  page.model.kernel = ({ kind, points }) => {
-    const wanted = (points ?? []) as number[];
-    if (kind === "find") return { days: found };
-    if (kind === "thumbs") return { points: wanted, buffers: wanted.map(() => new Uint8Array(10)) };
-    if (kind === "details") return { details: wanted.map(makeDetails) };
-    if (kind === "differ") return { rows: [["cfg", [[["0", true]], [["1", true]]]]], pixels: ["", ""] };
-    if (kind === "sweep") return { sweep: "s1" };
-    if (kind === "form") return { form: "<b>fox" };
-    if (kind === "export") return { folder: "exports/runs" };
-    return {};
-  };
+  page.model.kernel = answer;
   const about = { name: "runs", axes: [], base: {}, ratio: 1 };
   page.model.sendToPage(
     { kind: "points", revision: 1, base: null, header: { filters: FILTERS }, about },
@@ -34,6 +24,18 @@ async function start(count: number) {
   );
   await vi.waitFor(() => expect(names(el)[0]).toContain("12:30"));
   return el;
+}
+
+function answer({ kind, points }: Record<string, unknown>) {
+  const wanted = (points ?? []) as number[];
+  if (kind === "find") return { days: found };
+  if (kind === "thumbs") return { points: wanted, buffers: wanted.map(() => new Uint8Array(10)) };
+  if (kind === "details") return { details: wanted.map(makeDetails) };
+  if (kind === "differ") return { rows: [["cfg", [[["0", true]], [["1", true]]]]], pixels: ["", ""] };
+  if (kind === "sweep") return { sweep: "s1" };
+  if (kind === "form") return { form: "<b>fox" };
+  if (kind === "export") return { folder: "exports/runs" };
+  return {};
 }
 
 const makeDetails = (point: number) => ({
@@ -52,6 +54,16 @@ const cells = (el: HTMLElement) => [...el.querySelectorAll<HTMLElement>("[role=g
 const names = (el: HTMLElement) => cells(el).map((cell) => cell.getAttribute("aria-label"));
 const grid = (el: HTMLElement) => el.querySelector(".ck-x-grid") as HTMLElement;
 const lastFind = () => page.model.getSent("find").at(-1);
+
+function disconnect() {
+  page.model.kernel = () => undefined;
+  page.model.emit("comm_live_update");
+}
+
+function reconnect() {
+  page.model.kernel = answer;
+  page.model.setTraits({ title: "back" });
+}
 
 describe("the library", () => {
   let el: HTMLElement;
@@ -159,6 +171,39 @@ describe("the library", () => {
     await pressKey(grid(el), "n");
     await pressKey(el.querySelector(".ck-x-annotation input") as HTMLElement, "Escape");
     expect(page.model.getSent("mark")).toHaveLength(1);
+  });
+
+  it("annotates the run that had the focus when it began", async () => {
+    await pressKey(grid(el), "n");
+    page.model.sendToPage({ kind: "reveal", point: 1 });
+    await settle();
+    const note = el.querySelector(".ck-x-annotation input") as HTMLInputElement;
+    note.value = "feet";
+    await pressKey(note, "Enter");
+    expect(page.model.getSent("mark")).toMatchObject([{ points: [2], set: { note: "feet" } }]);
+  });
+
+  it("keeps what is typed into a note until the kernel is back", async () => {
+    await pressKey(grid(el), "n");
+    const fields = () => [...el.querySelectorAll<HTMLInputElement>(".ck-x-annotation input")];
+    disconnect();
+    await pressKey(fields()[0] as HTMLElement, "Enter");
+    expect(fields()).toEqual([]);
+    expect(el.textContent).not.toContain("can't be kept");
+    await pressKey(grid(el), "n");
+    expect(fields()).toEqual([]);
+    expect(el.textContent).toContain("marks and notes can't be kept");
+    reconnect();
+    await pressKey(grid(el), "n");
+    const [note] = fields() as [HTMLInputElement];
+    note.value = "feet";
+    disconnect();
+    await pressKey(note, "Enter");
+    expect(el.textContent).toContain("marks and notes can't be kept");
+    expect(note.value).toBe("feet");
+    reconnect();
+    await pressKey(note, "Enter");
+    expect(page.model.getSent("mark")).toMatchObject([{ points: [2], set: { note: "feet" } }]);
   });
 
   it("exports what is picked, else what is selected or has the focus", async () => {

@@ -144,6 +144,20 @@ describe("explorer", () => {
     expect(model.getSent("mark")).toEqual([]);
   });
 
+  it("marks nothing and undoes nothing while the kernel is gone, and says so", () => {
+    explorer.mark({ rating: 4 }, [3]);
+    model.kernel = () => undefined;
+    model.emit("comm_live_update");
+    explorer.mark({ star: true }, [3]);
+    expect(explorer.notice).toContain("marks and notes can't be kept");
+    expect(explorer.undo()).toBeUndefined();
+    expect(explorer.points.getMarks(3)).toMatchObject({ star: false, rating: 4 });
+    model.setTraits({ title: "back" });
+    expect(explorer.notice).toBe("");
+    expect(explorer.undo()).toBe(3);
+    expect(explorer.points.getMarks(3)).toMatchObject({ star: false, rating: 0 });
+  });
+
   it("shows details until newer ones are there", async () => {
     explorer.details.want([1]);
     await settle();

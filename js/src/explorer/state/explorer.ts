@@ -215,10 +215,17 @@ export class Explorer extends Session {
     return shown.filter((point) => (this.points.getMarkByte(point) & 3) === 1);
   }
 
+  /** Return whether marks and notes can be kept. If not, say so. */
+  checkKeeping(): boolean {
+    const { closed } = this.channel;
+    if (closed) this.showNotice("The kernel is disconnected: marks and notes can't be kept");
+    return !closed;
+  }
+
   /** Mark points at once, and let the kernel keep it. */
   mark(mark: Mark, points = this.targets): void {
     const marked = points.filter((point) => this.hasRun(point));
-    if (marked.length === 0) return;
+    if (marked.length === 0 || !this.checkKeeping()) return;
     const before = marked.map((point) => this.points.getMarks(point));
     const after = applyMark(mark, before);
     this.#undo.push({ points: marked, before, after });
@@ -228,7 +235,7 @@ export class Explorer extends Session {
 
   /** Undo the last mark; return the first of its points. */
   undo(): number | undefined {
-    const last = this.#undo.pop();
+    const last = this.checkKeeping() && this.#undo.pop();
     if (!last) return undefined;
     this.#sendMarks(last.points, last.after, last.before);
     return last.points[0];

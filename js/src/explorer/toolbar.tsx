@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { Slider } from "../bar";
 import { Button, IconButton } from "../buttons";
+import { focusOnce } from "../focus";
 import { SwapIcon } from "../icons";
 import { Menu } from "./menu";
 import {
@@ -226,7 +227,8 @@ function AddValues({ explorer }: { explorer: Explorer }) {
       />
       {axis !== null && (
         <input
-          ref={(element) => element?.focus()}
+          key={axis}
+          ref={focusOnce}
           class="ck-input ck-x-values"
           aria-label={`More values of ${name}`}
           placeholder={explorer.about.axes[axis]?.numbers ? "8, 9 · 10..20:2 · *4 seeds" : "one more text"}

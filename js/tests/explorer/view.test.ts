@@ -85,6 +85,23 @@ describe("the view of a sweep", () => {
     ]);
   });
 
+  it("focuses the field of more values when it appears, and leaves the focus alone later", async () => {
+    const el = await start("c".repeat(12));
+    const menu = el.querySelector('[aria-label="Add values to an axis"]') as HTMLSelectElement;
+    for (const axis of ["1", "0"]) {
+      menu.focus();
+      menu.value = axis;
+      menu.dispatchEvent(new Event("change", { bubbles: true }));
+      await settle();
+      expect(document.activeElement).toBe(el.querySelector(".ck-x-values"));
+    }
+    grid(el).focus();
+    page.model.sendToPage({ kind: "points", revision: 2, base: 1, header: HEADER }, packSome({ 5: "f" }));
+    await settle();
+    expect(el.textContent).toContain("1 failed");
+    expect(document.activeElement).toBe(grid(el));
+  });
+
   it("starts a large sweep after a second press only", async () => {
     const el = await start("w".repeat(12), undefined, { large: true, seconds: 9000 });
     findButton(el, "Start 12 points · ~2:30:00")?.click();

@@ -57,7 +57,7 @@ export function LoraSection({ session, uid }: { session: Session; uid: string })
           isFirst={index === 0}
           isLast={index === rows.length - 1}
           loraNames={loraNames}
-          onSet={(next, delay) => change(index, [next], "", delay)}
+          onSet={(next, delay) => change(index, [next], next[0] === row[0] ? "" : `${id}-${index}-name`, delay)}
           onMove={(by) => move(index, by)}
           onRemove={() => change(index, [], rows[1] ? `${id}-${Math.min(index, rows.length - 2)}-remove` : id)}
         />

@@ -117,6 +117,19 @@ describe("the section of LoRAs", () => {
     expect(document.activeElement?.textContent).toBe("Add a LoRA");
   });
 
+  it("keeps the focus where another file is chosen", async () => {
+    const el = await start();
+    const input = el.querySelectorAll<HTMLInputElement>('[aria-label="LoRA"]')[1] as HTMLInputElement;
+    await click(input);
+    input.value = "a.saf";
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    await settle();
+    await pressKey(input, "Enter");
+    expect(getRows()).toEqual([ROWS[0], ["a.safetensors", 0.4, 0.2, true], ROWS[2]]);
+    expect(document.activeElement).toBe(el.querySelectorAll('[aria-label="LoRA"]')[1]);
+    expect((document.activeElement as HTMLInputElement).value).toBe("a.safetensors");
+  });
+
   it("has one strength, or two", async () => {
     const el = await start();
     const [first, second] = [...el.querySelectorAll<HTMLElement>(".ck-strengths")] as [HTMLElement, HTMLElement];

@@ -321,3 +321,25 @@ def kernel(folder: Path, packages: Path | None = None, **environment: str) -> It
             process.wait(PATIENCE)
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def hold_writer(page: Page, model: Model) -> Iterator[None]:
+    """Keep the writer from handling what the page sends to the kernel's `form`: all of it is handled at the end.
+
+    Messages hold and release it, since the end of a cell would wait for it.
+    """
+    page.run("""
+import threading
+from comfykit_jupyter.notebook.page.writer import writer
+gate = threading.Event()
+def hold(*_message): return writer.post(gate.wait) or ({}, ())
+def release(*_message): return gate.set() or ({}, ())
+form.handlers |= {"hold": (lambda job: job(), hold), "release": (lambda job: job(), release)}
+""")
+    page.ask(model, "hold")
+    try:
+        yield
+        page.ask(model, "wildcards")  # is answered by a worker thread: what was sent before has arrived
+    finally:
+        page.ask(model, "release")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .kernels import Model, Page
+from .kernels import Model, Page, hold_writer
 from .test_form import show_form
 
 FORM = 'kit.form("picture.json", height=32)'
@@ -72,6 +72,23 @@ def test_run_makes_a_sweep_whose_grid_is_below_the_form(page: Page) -> None:
     grid = page.wait(lambda: page.models.get(model.state["grids"][0]))
     assert page.ask(grid, "form", points=[4])[0]["form"] == "picture"
     assert page.value("[form.values[name] for name in ('width', 'color', 'height')], form.lists") == "([24, 2, 32], {})"
+
+
+def test_sweep_runs_what_was_sent_before_it_and_nothing_that_was_sent_after_it(page: Page) -> None:
+    model = make_form(page)
+    with hold_writer(page, model):
+        page.send(model, "set", name="height", value=40)
+        page.send(model, "list", name="width", list="16, 24")
+        sweep = page.send(model, "sweep")
+        page.send(model, "set", name="height", value=48)
+    answer = page.wait(lambda: next((each for each, _ in model.messages if each.get("id") == sweep), None))
+    assert "error" not in answer, answer
+    assert page.value("form.sweep.wait().summary") == "'2 of 2 done'"
+    assert page.value("form.sweep.at(width=24).params['height'], form.values['height']") == "(40, 48)"
+    page.send(model, "list", name="width", list="")
+    page.ask(model, "sweep", times=1)  # no list is left
+    page.wait(lambda: model.state["status"] == "completed")
+    assert page.value("form.result.params['height']") == "48"
 
 
 def test_several_runs_of_a_list_differ_in_the_seed(page: Page) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.client.test_masked import WORKFLOW
 
-from .kernels import Model, Page
+from .kernels import Model, Page, hold_writer
 from .test_form import show_form
 from .test_form_runs import run_form
 
@@ -39,6 +39,16 @@ def paint(page: Page, model: Model, picture: str, **body: Any) -> dict[str, Any]
     data = out.getvalue()
     body = {"image": picture, "base": "", "invert": False, "upload": "m1", **body}
     return page.ask(model, "mask", [data], name="image", size=len(data), offset=0, **body)[0]
+
+
+def test_file_is_that_of_the_value_which_was_sent_before(page: Page, photo: str, folder: Path) -> None:
+    Image.new("RGB", (8, 6)).save(folder / "small.png")
+    model = show_form(page, f"kit.form('repaint.json', image={photo!r})")
+    with hold_writer(page, model):
+        page.send(model, "set", name="image", value="small.png")
+        request = page.send(model, "media", run="input", key="image", size="view")
+    answer = page.wait(lambda: next((each for each, _ in model.messages if each.get("id") == request), None))
+    assert (answer["width"], answer["height"]) == (8, 6)
 
 
 def test_code_of_a_painted_mask_has_the_same_key_and_pixels(page: Page, photo: str) -> None:

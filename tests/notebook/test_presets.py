@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from .conftest import PICTURE, SHELF
-from .kernels import Model, Page
+from .kernels import Model, Page, hold_writer
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,17 @@ def test_form_saves_uses_renames_and_deletes_presets(page: Page) -> None:
     page.wait(lambda: model.state["preset"] == {})
     assert model.state["values"]["width"] == 32
     assert page.ask(model, "presets")[0]["presets"] == []
+
+
+def test_preset_has_what_was_sent_before_it_and_nothing_that_was_sent_after_it(page: Page) -> None:
+    model = show(page, width=32)
+    with hold_writer(page, model):
+        page.send(model, "set", name="width", value=20)
+        page.send(model, "preset_save", name="small")
+        page.send(model, "set", name="width", value=24)
+    page.wait(lambda: model.state["preset"] == {"name": "small", "changed": True, "left_out": []})
+    page.ask(model, "preset_use", name="small")
+    wait_for(page, model, width=20)
 
 
 def test_list_is_read_again_and_names_broken_files(page: Page) -> None:

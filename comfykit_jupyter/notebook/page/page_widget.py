@@ -1,7 +1,8 @@
 """`PageWidget`: what all widgets of this package share: the bundle, and messages of the page that are answered.
 
 Traits go to the page, messages come from it. A message arrives on a thread of the kernel that must not wait, so it is
-passed on at once: to the writer, which keeps changes in order, or to a worker thread if it takes time.
+passed on at once: to the writer, which keeps changes in order, or to a worker thread if it takes time. What takes time
+and needs the values of the form reads them on the writer, and leaves the rest to a worker thread.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.local_files import strip_folders
+from comfykit_jupyter.notebook.page.media import run_in_background
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,9 @@ if not (_STATIC / "widget.js").is_file():
 
 Reply = tuple[dict[str, Any], Sequence[Any]]
 """The content of an answer to the page, and its buffers."""
-Handler = Callable[[dict[str, Any], Sequence[Any]], Reply]
+Work = Callable[[], Reply]
+"""The slow part of a handler, which a worker thread runs."""
+Handler = Callable[[dict[str, Any], Sequence[Any]], Reply | Work]
 """Handles a message of the page: its content, and its buffers."""
 Schedule = Callable[[Callable[[], None]], object]
 """Runs a handler in another thread."""
@@ -85,8 +89,12 @@ class PageWidget(anywidget.AnyWidget):
         answer: dict[str, Any] = {"kind": "answer", "id": content.get("id")}
         parts: Sequence[Any] = ()
         try:
-            reply, parts = handler(content, buffers)
-            answer = {**reply, **answer}
+            reply = handler(content, buffers)
+            if callable(reply):
+                work = reply
+                run_in_background(partial(self._answer, lambda _content, _buffers: work(), content, buffers))
+                return
+            answer, parts = {**reply[0], **answer}, reply[1]
         except ComfyKitError as error:
             answer["error"] = strip_folders(str(error))
         except OSError as error:

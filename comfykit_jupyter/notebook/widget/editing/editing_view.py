@@ -10,13 +10,13 @@ import traitlets
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.presets.folder import PresetFolder
 from comfykit_jupyter.notebook.page.media import run_in_background
-from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.page_widget import Reply, Work
 from comfykit_jupyter.notebook.page.values import STACK
 from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.widget.editing.prompts import PromptHistory, list_wildcards
 from comfykit_jupyter.notebook.widget.editing.undo import UndoSteps
 from comfykit_jupyter.notebook.widget.form.missing import MissingView
-from comfykit_jupyter.workflow.lora_stack import MAX_NAME_LENGTH, to_plain
+from comfykit_jupyter.workflow.lora_stack import MAX_NAME_LENGTH, Stack, to_plain
 from comfykit_jupyter.workflow.presets.fit import FittedPreset, fit_preset
 from comfykit_jupyter.workflow.presets.names import check_name
 
@@ -52,7 +52,7 @@ class EditingView(MissingView):
         self.handlers |= {
             "presets": (run_in_background, self._on_presets),
             "preset_use": (writer.post, self._on_preset_use),
-            "preset_save": (run_in_background, self._on_preset_save),
+            "preset_save": (writer.post, self._on_preset_save),
             "preset_rename": (run_in_background, self._on_preset_rename),
             "preset_delete": (run_in_background, self._on_preset_delete),
             "reset_all": (writer.post, self._on_reset_all),
@@ -211,17 +211,19 @@ class EditingView(MissingView):
         self.use_preset(str(content["name"]))
         return {"names": list(self._find_changed_values())}, ()
 
-    def _on_preset_save(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+    def _on_preset_save(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Work:
         """Save the values of the form; `exists` says that the page must ask first, since there is such a preset."""
         name = check_name(content["name"])
         if self._rejected:
             raise ComfyKitError("; ".join(self._rejected.values()))
+        values, stack = self._find_changed_values(), self._get_values()[STACK]
+        return lambda: self._save_preset(name, values, stack, replace=content.get("replace") is True)
+
+    def _save_preset(self, name: str, values: dict[str, Any], stack: Stack, *, replace: bool) -> Reply:
         folder = PresetFolder()
-        if content.get("replace") is not True and name in folder.find_names():
+        if not replace and name in folder.find_names():
             return {"exists": True}, ()
-        values = self._find_changed_values()
         workflow, definitions = self._parameters.workflow, self._parameters.definitions
-        stack = self._get_values()[STACK]
         checked = workflow.check({n: each for n, each in values.items() if n != STACK}, definitions, partial=True)
         folder.save(name, workflow, checked, definitions, stack if stack or STACK in values else None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,8 +14,8 @@ from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.wording import hide_address
-from comfykit_jupyter.notebook.page.media import draw_masked, get_inbox, run_in_background
-from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.media import draw_masked, get_inbox, read_piece, run_in_background
+from comfykit_jupyter.notebook.page.page_widget import Reply, Work
 from comfykit_jupyter.notebook.page.values import (
     STACK,
     ValuesTrait,
@@ -83,7 +84,8 @@ class FormView(RunView):
             "choices": (writer.post, self._on_choices),
             "inputs": (run_in_background, self._on_inputs),
             "upload": (run_in_background, self._on_upload),
-            "mask": (run_in_background, self._on_mask),
+            "mask": (writer.post, self._on_mask),
+            "media": (writer.post, self._on_form_media),
         }
         self._set_values({**parameters.get_defaults(), **checked})
 
@@ -270,15 +272,17 @@ class FormView(RunView):
         writer.post(lambda: self.change_values({name: str(path)}))
         return {"received": received, "value": str(path)}, ()
 
-    def _on_mask(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
+    def _on_mask(self, content: dict[str, Any], buffers: Sequence[Any]) -> Work:
         """Receive a piece of a mask that was painted, and set its field once the mask is complete."""
         name = str(content["name"])
         field, value = self._find_media_value(name)
-        size = int(content["size"])
-        if field.kind != "image" or size > MAX_BYTES:
+        if field.kind != "image" or int(content["size"]) > MAX_BYTES:
             raise ComfyKitError(f"{name[:NAME_LENGTH]}: a mask must be for an image, with at most {MAX_BYTES:,} bytes")
-        key = f"{self.model_id}:{content['upload']}"
-        received, path = get_inbox().receive(key, "mask.png", size, int(content["offset"]), bytes(buffers[0]))
+        return partial(self._receive_mask, field, value, content, bytes(buffers[0]))
+
+    def _receive_mask(self, field: Field, value: str | Masked, content: dict[str, Any], piece: bytes) -> Reply:
+        name, key = field.name, f"{self.model_id}:{content['upload']}"
+        received, path = get_inbox().receive(key, "mask.png", int(content["size"]), int(content["offset"]), piece)
         if path is None:
             return {"received": received}, ()
         image = value.image if isinstance(value, Masked) else value
@@ -293,16 +297,24 @@ class FormView(RunView):
         writer.post(lambda: self.change_values({name: made}))
         return {"received": received, "value": to_wire(made)}, ()
 
-    def _on_media(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
-        if content["run"] != "input" or content.get("size") not in ("view", "base"):
-            return super()._on_media(content, buffers)
-        key = str(content["key"])
-        field, value = self._find_media_value(key)
-        image = value.image if isinstance(value, Masked) else value
-        file = self._find_media_file(key, field, image)[0]
-        return read_view(file) if content["size"] == "view" else read_base(value, file)
+    def _on_form_media(self, content: dict[str, Any], buffers: Sequence[Any]) -> Work:
+        """Return a file of a run; or of the form's own values: a piece of it, its thumbnail, or what is painted on."""
+        if content["run"] != "input":
+            return partial(self._on_media, content, buffers)
+        return partial(self._read_media_value, *self._find_media_value(str(content["key"])), content)
 
-    def _find_media_value(self, key: str) -> tuple[Field, Any]:
+    def _read_media_value(self, field: Field, value: str | Masked, content: dict[str, Any]) -> Reply:
+        image, size = value.image if isinstance(value, Masked) else value, content.get("size", "full")
+        path, mime = self._find_media_file(field.name, field, image)
+        if size == "view":
+            return read_view(path)
+        if size == "base":
+            return read_base(value, path)
+        if isinstance(value, Masked):
+            path, mime = draw_masked(value, path), "image/webp"
+        return read_piece(path, mime, size, int(content.get("offset") or 0))
+
+    def _find_media_value(self, key: str) -> tuple[Field, str | Masked]:
         """Return a field of files and its value.
 
         Raises:
@@ -315,18 +327,13 @@ class FormView(RunView):
         return field, value
 
     def find_file(self, run: str, key: str) -> tuple[Path, str]:
-        """Return a local file and its MIME type, as in `RunView`; the run `input` means the form's own media values.
+        """Return a local file and its MIME type, as in `RunView`.
 
         The run `workflow` means the image that carries the workflow.
         """
         if run == "workflow" and (origin := self._parameters.find_origin()) is not None:
             return origin
-        if run != "input":
-            return super().find_file(run, key)
-        field, value = self._find_media_value(key)
-        if isinstance(value, Masked):
-            return draw_masked(value, self._find_media_file(key, field, value.image)[0]), "image/webp"
-        return self._find_media_file(key, field, value)
+        return super().find_file(run, key)
 
     def _find_media_file(self, key: str, field: Field, value: str) -> tuple[Path, str]:
         if isinstance(value, Media):

@@ -69,15 +69,12 @@ class FormSweep:
         took = f" · ~{format_seconds(seconds)}" if seconds is not None else ""
         return f"Run {f'{left:,} of ' if left < count else ''}{points}{took}"
 
-    def make(self, values: Mapping[str, Any], lists: Mapping[str, Any], times: int) -> Sweep | None:
-        """Return the sweep that the fields describe; None if no list is used. Arguments and errors as for `describe`.
+    def make(self, values: Mapping[str, Any], lists: Mapping[str, Any], times: int) -> Sweep:
+        """Return the sweep that the fields describe; at least one list must be used. Nothing is sent yet.
 
-        Nothing is sent yet.
+        Arguments and errors are the same as for `describe`.
         """
-        over = self._read_axes(lists, values, times)
-        if not over:
-            return None
-        sweep = self._make(values, over)
+        sweep = self._make(values, self._read_axes(lists, values, times))
         self.forget()  # the next one is another sweep
         return sweep
 

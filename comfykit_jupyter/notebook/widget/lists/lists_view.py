@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.notebook.page.media import run_in_background
-from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.page_widget import Reply, Work
 from comfykit_jupyter.notebook.page.values import STACK
 from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.widget.editing.editing_view import EditingView
-from comfykit_jupyter.notebook.widget.form.loras import find_dropped
+from comfykit_jupyter.notebook.widget.form.loras import find_dropped, find_used
 from comfykit_jupyter.notebook.widget.lists.form_sweep import FormSweep
 from comfykit_jupyter.workflow.nodes import RANDOM
 
@@ -53,7 +54,7 @@ class ListsView(EditingView):
         super().__init__(kit, parameters, values, **traits)
         self.handlers |= {
             "list": (writer.post, self._on_list),
-            "sweep": (run_in_background, self._on_sweep),
+            "sweep": (writer.post, self._on_sweep),
         }
 
     @property
@@ -114,17 +115,21 @@ class ListsView(EditingView):
         self._set_lists(lists)
         return {}, ()
 
-    def _on_sweep(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+    def _on_sweep(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply | Work:
         """Run the lists of values, and show their grid below the form. A large sweep is started there."""
-        from comfykit_jupyter.notebook.explorer.display import drop_sweep_output, get_sweep_output
-
+        times = self._read_times(content)
+        if not find_used(self.lists, self._get_values()[STACK]):
+            return self.start_runs({**content, "seed": RANDOM if times > 1 else ""})
         self.refuse_if_missing()
         if rejected := [error for name, error in self._rejected.items() if name not in self.lists]:
             raise ComfyKitError("; ".join(rejected))
-        times = self._read_times(content)
-        sweep = self._form_sweep.make(self._find_changed_values(), self.lists, times)
-        if sweep is None:
-            return self.start_runs({**content, "seed": RANDOM if times > 1 else ""})
+        return partial(self._start_sweep, self._find_changed_values(), self.lists, times)
+
+    def _start_sweep(self, values: dict[str, Any], lists: dict[str, Any], times: int) -> Reply:
+        from comfykit_jupyter.notebook.explorer.display import drop_sweep_output, get_sweep_output
+
+        with self._describing:  # else both would plan the same sweep
+            sweep = self._form_sweep.make(values, lists, times)
         for each in self._sweeps:
             if each.id == sweep.id:
                 each.stop()  # the new one follows the points that run

@@ -84,6 +84,8 @@ export class Session {
   readonly #cleanups: (() => void)[] = [];
   /** The items of runs that have more of them than their trait holds. */
   readonly #items: Record<string, Item[]> = {};
+  /** The lists of values that were sent and are not answered yet. */
+  readonly #sentLists = new Set<Traits["lists"]>();
   /** The seeds whose modes were taken from the workflow. */
   readonly #seenSeeds = new Set<string>();
   /** The fields without a required value that prevented a run, with what to do. */
@@ -151,7 +153,15 @@ export class Session {
 
   /** Give a field several values, or one again; without a name the number of runs has changed. */
   setList(name?: string, list?: string | Value[]): void {
-    void this.requestOrNotify("list", { name, list, times: this.runCount });
+    const sent = { [name ?? ""]: list ?? "" };
+    this.#sentLists.add(sent);
+    void this.requestOrNotify("list", { name, list, times: this.runCount }).then(() => this.#sentLists.delete(sent));
+  }
+
+  /** Whether fields have several values, those included that the kernel has not confirmed yet. */
+  get #hasLists(): boolean {
+    const lists: Traits["lists"] = Object.assign({ ...this.get("lists") }, ...this.#sentLists);
+    return Object.values(lists).some((list) => list.length > 0);
   }
 
   /** Return the current value of a trait. */
@@ -236,7 +246,7 @@ export class Session {
       return unset.name;
     }
     this.values.flush();
-    if (Object.keys(this.get("lists")).length > 0) {
+    if (this.#hasLists) {
       void this.requestOrNotify("sweep", { times: this.runCount });
       return undefined;
     }

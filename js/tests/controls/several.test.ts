@@ -3,7 +3,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { isList } from "../../src/controls/numeric";
 import { makeField, settle, TestModel } from "../model";
-import { findButton, findControl, pressKey, setUpPage, typeText } from "../page";
+import { findButton, findControl, pressKey, setUpPage, typeOver, typeText } from "../page";
 
 const page = setUpPage();
 const FIELDS = [
@@ -43,6 +43,22 @@ describe("several values", () => {
     await settle();
     expect(page.model.getSent("sweep")).toEqual([expect.objectContaining({ times: 1 })]);
     expect(page.model.getSent("run")).toEqual([]);
+  });
+
+  it("are run by Ctrl+Enter, before the kernel has confirmed them", async () => {
+    const el = await start();
+    page.model.kernel = () => undefined;
+    const cfg = findControl(el, "cfg");
+    await typeOver(cfg, "3, 4.5, 6");
+    await pressKey(cfg, "Enter", { ctrlKey: true });
+    const kinds = page.model.sent.map(({ content }) => content.kind);
+    expect(kinds.slice(-2)).toEqual(["list", "sweep"]);
+    expect(page.model.getSent("run")).toEqual([]);
+    await typeText(cfg, "");
+    findButton(el, "Run")?.click();
+    await settle();
+    expect(page.model.getSent("list").at(-1)).toMatchObject({ name: "cfg", list: "" });
+    expect(page.model.getSent("run")).toHaveLength(1);
   });
 
   it("end with an empty text, and when the kernel says so", async () => {

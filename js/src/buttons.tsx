@@ -31,7 +31,8 @@ export function Button({ onClick, ...attributes }: JSX.IntrinsicElements["button
 }
 
 function isInside({ clientX, clientY }: MouseEvent, { left, right, top, bottom }: DOMRect): boolean {
-  return clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
+  // The place of a click is rounded down to whole pixels.
+  return clientX >= Math.floor(left) && clientX <= right && clientY >= Math.floor(top) && clientY <= bottom;
 }
 
 type ButtonAttributes = Omit<JSX.IntrinsicElements["button"], "icon" | "label" | "title">;

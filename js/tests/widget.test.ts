@@ -22,6 +22,23 @@ describe("a run", () => {
     expect(page.model.getSent("run")).toHaveLength(2);
   });
 
+  it("is started by a press at the very edge of the button, and by none that ends beside it", async () => {
+    const el = await page.start({});
+    const button = findButton(el, "Run") as HTMLButtonElement;
+    button.getBoundingClientRect = () => new DOMRect(20.4, 100.6, 80, 28);
+    button.setPointerCapture = () => {};
+    const press = (clientX: number, clientY: number) => {
+      button.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true }));
+      button.dispatchEvent(new MouseEvent("click", { bubbles: true, detail: 1, clientX, clientY }));
+    };
+    press(20, 100); // at 20.6, 100.8: a click has whole pixels
+    press(100, 128);
+    expect(page.model.getSent("run")).toHaveLength(2);
+    press(19, 110);
+    press(50, 129);
+    expect(page.model.getSent("run")).toHaveLength(2);
+  });
+
   it("can be cancelled while it is queued or running", async () => {
     const el = await page.start({});
     expect(findButton(el, "Cancel")).toBeUndefined();

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
+
+from comfykit_jupyter.sandbox import Sandbox
 
 from .kernels import Page
 
@@ -59,9 +62,10 @@ def test_a_sweep_that_is_waited_for_shows_a_line(page: Page) -> None:
     assert cell.bundles[0]["text/html"].count("<img ") == 2
 
 
-def test_stopping_the_cell_pauses_the_sweep(page: Page) -> None:
+def test_stopping_the_cell_pauses_the_sweep(page: Page, sandbox: Sandbox) -> None:
     cell = page.start("%comfykit sweep text_to_image.json steps=3000,3001,3002 width=256 height=256 -o long")
     page.wait(lambda: any("0 of 3 done" in bundle.get("text/plain", "") for bundle in cell.bundles))
+    page.wait(lambda: bool(httpx.get(f"{sandbox.url}/queue").json()["queue_running"]))
     try:
         page.interrupt()
         page.wait(lambda: cell.ended)

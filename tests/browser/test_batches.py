@@ -68,7 +68,7 @@ def test_nothing_moves_while_the_runs_of_a_batch_end(open_notebook: Open, page: 
 
 
 def test_batch_is_paused_resumed_and_cancelled_by_keyboard(open_notebook: Open, page: Page) -> None:
-    notebook = open_notebook(FORM.format(url="", steps=2000), "print(len(form.stage.unfinished_runs))")
+    notebook = open_notebook(FORM.format(url="", steps=10000), "print(len(form.stage.unfinished_runs))")
     notebook.run(0)
     form = notebook.output(0)
     line = form.locator(".ck-batch .ck-name")

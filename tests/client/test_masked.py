@@ -178,6 +178,9 @@ def test_a_form_keeps_the_mask_and_shows_it_on_the_thumbnail(kit: ComfyKit, tmp_
     form = kit.form(WORKFLOW, image=value)
     assert to_wire(dict(form.values))["image"] == {"image": str(path), "mask": value.id}
     assert form.values["image"] == Masked(str(path), paint(path))
-    found, mime = form.find_file("input", "image")
-    with Image.open(found) as image:
-        assert (image.size, mime) == ((40, 60), "image/webp")
+    _, handle = form.handlers["media"]
+    work = handle({"run": "input", "key": "image", "size": "full"}, [])
+    assert callable(work)
+    about, [data] = work()
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.size, about["mime"]) == ((40, 60), "image/webp")

@@ -28,6 +28,7 @@ export class Channel {
   readonly #model: Model;
   readonly #onBusyChange: () => void;
   readonly #onSendError: () => void;
+  readonly #isKernelIdle: () => boolean;
   readonly #pending = new Map<string, Pending>();
   /** The requests that have waited long, and that no ping was sent for yet. */
   readonly #late = new Set<string>();
@@ -43,11 +44,13 @@ export class Channel {
    * Create a channel.
    *
    * It calls `onBusyChange` when the kernel becomes busy or idle, and `onSendError` when there is no kernel to send to.
+   * `isKernelIdle` returns whether the host knows that no cell is running.
    */
-  constructor(model: Model, onBusyChange = () => {}, onSendError = () => {}) {
+  constructor(model: Model, onBusyChange = () => {}, onSendError = () => {}, isKernelIdle = () => false) {
     this.#model = model;
     this.#onBusyChange = onBusyChange;
     this.#onSendError = onSendError;
+    this.#isKernelIdle = isKernelIdle;
   }
 
   /** Identifies this page among those that show the model. */
@@ -144,7 +147,12 @@ export class Channel {
     if (this.#pinging || this.#late.size === 0) return;
     this.#late.clear();
     this.#pinging = true;
-    const timer = setTimeout(() => this.#setBusy(true), IDLE_ANSWER);
+    const check = () => {
+      // An idle kernel may be slow, too: on a machine that has other work.
+      if (this.#isKernelIdle()) timer = setTimeout(check, IDLE_ANSWER);
+      else this.#setBusy(true);
+    };
+    let timer = setTimeout(check, IDLE_ANSWER);
     const done = () => {
       clearTimeout(timer);
       this.#pinging = false;

@@ -6,7 +6,7 @@ import type { Model } from "./protocol";
 type Signal = Record<"connect" | "disconnect", (callback: (sender: unknown, value: unknown) => void) => unknown>;
 
 interface WidgetManager {
-  kernel?: { interrupt?: () => unknown; statusChanged?: Signal; connectionStatusChanged?: Signal };
+  kernel?: { status?: string; interrupt?: () => unknown; statusChanged?: Signal; connectionStatusChanged?: Signal };
   get_model?(id: string): Promise<Model>;
   context?: { localPath: string; pathChanged?: Signal };
 }
@@ -58,6 +58,11 @@ export class Host {
       model.comm?.on_msg?.(handleAtOnce.bind(model));
       model.comm?.send?.({ method: "request_state" }, {});
     }
+  }
+
+  /** Whether the host knows that the kernel runs no cell. */
+  get isKernelIdle(): boolean {
+    return this.#manager.kernel?.status === "idle";
   }
 
   /** Interrupt the kernel, where the host allows it. */

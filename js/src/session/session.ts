@@ -103,6 +103,7 @@ export class Session {
       model,
       () => this.notify("state"),
       () => this.#markUncertain(),
+      () => this.#host.isKernelIdle,
     );
     this.values = new Values(
       this.channel,
@@ -429,8 +430,7 @@ export class Session {
   #markConnected(): void {
     if (!this.channel.closed) return;
     this.channel.open();
-    // It may say that the kernel is disconnected.
-    this.#notice = "";
+    this.#notice = ""; // It may say that the kernel is disconnected.
     this.notify("state");
   }
 }

@@ -54,6 +54,22 @@ describe("a request", () => {
     await expect(asked).resolves.toBeDefined();
   });
 
+  it("calls no kernel busy that the host knows to be idle: it is slow", async () => {
+    let isIdle = true;
+    const slow = new Channel(
+      model.asModel,
+      () => {},
+      () => {},
+      () => isIdle,
+    );
+    void slow.request("run");
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(slow.busy).toBe(false);
+    isIdle = false;
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(slow.busy).toBe(true);
+  });
+
   it("ends at once when it is aborted", async () => {
     const controller = new AbortController();
     const asked = channel.request("media", {}, { signal: controller.signal });

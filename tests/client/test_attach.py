@@ -181,6 +181,50 @@ def test_submitted_and_attached_runs_both_receive_events(kit: ComfyKit, gate: tu
     assert found.result().images == run.result().images
 
 
+def test_job_that_is_still_being_sent_is_waited_for(proxy: Proxy, make_kit: MakeKit) -> None:
+    held = proxy.held["/object_info/EmptyImage"] = threading.Event()
+    run = make_kit(proxy.url).submit(workflows.picture())
+    found = make_kit(proxy.url).attach(run.prompt_id)
+    with pytest.raises(TimeoutError, match="not sent yet"):
+        found.result(0.3)
+    held.set()
+    assert found.result(20).images == run.result(20).images
+
+
+def test_job_that_has_ended_before_the_reply_to_its_prompt_is_found(proxy: Proxy, make_kit: MakeKit) -> None:
+    held = proxy.held["/prompt"] = threading.Event()
+    run = make_kit(proxy.url).submit(workflows.picture())
+    found = make_kit(proxy.url).attach(run.prompt_id)
+    proxy.wait_for(lambda seen: seen.path == "/prompt")
+    assert found.result(15).status == "completed"
+    held.set()
+    assert run.result(20).images == found.result().images
+
+
+def test_cancelling_a_job_that_is_still_being_sent_cancels_its_run(proxy: Proxy, make_kit: MakeKit, jobs: Jobs) -> None:
+    held = proxy.held["/object_info/EmptyImage"] = threading.Event()
+    run = make_kit(proxy.url).submit(workflows.picture())
+    found = make_kit(proxy.url).attach(run.prompt_id)
+    found.cancel()
+    held.set()
+    for each in (run, found):
+        with pytest.raises(RunFailed) as caught:
+            each.result(20)
+        assert caught.value.result.error.kind == "cancelled"
+    assert proxy.requests("POST", "/prompt") == []
+    assert jobs.queue() == []
+
+
+def test_job_that_could_not_be_sent_is_gone(proxy: Proxy, make_kit: MakeKit) -> None:
+    held = proxy.held["/object_info/EmptyImage"] = threading.Event()
+    run = make_kit(proxy.url).submit(workflows.picture(), width="wide")
+    found = make_kit(proxy.url).attach(run.prompt_id)
+    held.set()
+    with pytest.raises(RunFailed, match="it was never submitted here") as caught:
+        found.result(20)
+    assert caught.value.result.error.kind == "gone"
+
+
 @pytest.mark.parametrize("prompt_id", ["00000000-0000-4000-8000-000000000000", "../queue", "a b#1?x", "x\u2028"])
 def test_unknown_job_is_gone(prompt_id: str, kit: ComfyKit) -> None:
     with pytest.raises(RunFailed, match="does not know the job") as caught:

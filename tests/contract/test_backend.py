@@ -263,6 +263,22 @@ def test_another_kit_attaches_to_a_running_and_a_finished_job(
     ]
 
 
+def test_attaching_at_once_finds_the_job_or_says_its_id(
+    place: Place, make_kit: MakeKit, gate: tuple[str, Gate]
+) -> None:
+    name, node_gate = gate
+    run = make_kit().submit(place.name_workflow(workflows.gated(name)))
+    attached = make_kit().attach(run.id)
+    node_gate.wait()
+    node_gate.open()
+    media = [each.name for each in run.result().media]
+    if run.prompt_id == run.id:
+        assert [each.name for each in attached.result().media] == media
+    else:
+        with pytest.raises(RunFailed, match=f"has given this job the ID {run.prompt_id}: attach to that ID"):
+            attached.result()
+
+
 # -- queries -----------------------------------------------------------------------------------------------------------
 
 

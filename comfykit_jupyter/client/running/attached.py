@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 VERSION_TIMEOUT = 1.0
 """Seconds that the end of a run waits for the server's version."""
+SENDER_PAUSE = 0.05
+"""Seconds between two looks at a run of this process that is still sending its job."""
 
 
 class FollowedRun(Run):
@@ -115,8 +117,33 @@ class FollowedRun(Run):
 class AttachedRun(FollowedRun):
     """A run of a job that was started elsewhere; created by `ComfyKit.attach`.
 
-    When the caller stops waiting, the job keeps running; `cancel()` cancels it.
+    When the caller stops waiting, the job keeps running; `cancel()` cancels it. While a run of this process is still
+    sending the job, the server does not know it: it is waited for.
     """
+
+    def __init__(self, server: Backend, prompt_id: str, *, raise_on_error: bool = True) -> None:
+        super().__init__(server, prompt_id, raise_on_error=raise_on_error)
+        self._sender = registry.find_sender(prompt_id)
+
+    async def _execute(self) -> None:
+        """Follow the job, once it has been sent."""
+        sender = self._sender
+        while sender is not None and not (sender.arrived or sender.ended or self.ended):
+            self.on_note("not sent yet")
+            await asyncio.sleep(SENDER_PAUSE)
+        if sender is not None and sender.prompt_id != self.id:
+            message = f"{sender.server} has given this job the ID {sender.prompt_id}: attach to that ID"
+            self._end("failed", RunError("gone", message))
+            return
+        await super()._execute()
+
+    async def request_cancellation(self) -> None:
+        """Cancel the job, also one that is still being sent."""
+        if self._sender is None or self._sender.arrived:
+            await super().request_cancellation()
+        else:
+            self._cancelling = True
+            await self._sender.request_cancellation()
 
     async def wait_for_result(self) -> ExecuteResult:
         """Return the result, whatever its status; cancelling the caller only stops the waiting."""

@@ -118,6 +118,11 @@ class ExecutableRun(ObservableRun):
         return submission is None or (submission.posted_at is not None and submission.is_answered)
 
     @property
+    def arrived(self) -> bool:
+        """Whether the server knows the job, as far as its answers say."""
+        return self.delivered and not self._is_lost
+
+    @property
     def server(self) -> str:
         """Address of the server or cloud."""
         return self._server.url

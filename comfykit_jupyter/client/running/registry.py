@@ -34,6 +34,15 @@ def find_unfinished_runs() -> list[Run]:
     return [run for run in list(_unfinished) if not run.done]
 
 
+def find_sender(prompt_id: str) -> Run | None:
+    """Return the run of this process whose job has not arrived on the server, or has got another ID there."""
+
+    def is_sender(run: Run) -> bool:
+        return prompt_id in (run.id, run.prompt_id) and not (run.arrived and run.prompt_id == prompt_id)
+
+    return next(filter(is_sender, find_unfinished_runs()), None)
+
+
 def add(run: Run) -> None:
     """Add a run that is about to start."""
     _unfinished[run] = None

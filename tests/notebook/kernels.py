@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +19,6 @@ from typing import Any, cast
 
 import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.connect import write_connection_file
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / ".venv/kernels"
@@ -303,15 +304,17 @@ def kernel(folder: Path, packages: Path | None = None, **environment: str) -> It
     """Yield a page connected to a new kernel in a folder; `packages` come before the installed ones."""
     path = os.pathsep.join(str(part) for part in (packages, ROOT, os.environ.get("PYTHONPATH")) if part)
     private = {"IPYTHONDIR": str(folder / ".ipython"), "PYTHONPATH": path}
-    connection, _ = write_connection_file(str(folder / f"kernel-{uuid.uuid4().hex}.json"))
+    # the kernel chooses its ports itself: of those that another process chooses for it, one may be taken by then
+    connection = folder / f"kernel-{uuid.uuid4().hex}.json"
     process = subprocess.Popen(
-        [sys.executable, "-m", "ipykernel_launcher", "-f", connection],
+        [sys.executable, "-m", "ipykernel_launcher", "-f", str(connection)],
         cwd=folder,
         env={**os.environ, **private, **environment},
     )
     page = None
     try:
-        page = Page(process, connection)
+        _wait_for_connection_file(process, connection)
+        page = Page(process, str(connection))
         yield page
     finally:
         if page is not None:
@@ -321,6 +324,18 @@ def kernel(folder: Path, packages: Path | None = None, **environment: str) -> It
             process.wait(PATIENCE)
         finally:
             process.kill()
+
+
+def _wait_for_connection_file(process: subprocess.Popen[bytes], connection: Path) -> None:
+    """Wait until the kernel has written its whole connection file."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            json.loads(connection.read_text())
+            return
+        assert process.poll() is None, "the kernel ended"
+        assert time.monotonic() < deadline, "the kernel does not start"
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager

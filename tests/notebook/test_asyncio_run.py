@@ -65,7 +65,7 @@ def test_fresh_kernel_survives_the_cell_that_imports_and_runs_at_once(folder: Pa
 def test_calls_nest_as_in_a_script(fresh: Page) -> None:
     (printed,) = run_all(
         fresh,
-        "import asyncio, threading\n"
+        "import asyncio, threading\nfrom comfykit_jupyter import ComfyKit\n"
         "async def double(n):\n    await asyncio.sleep(0)\n    return 2 * n\n"
         "async def main():\n"
         "    print(await asyncio.gather(*map(double, range(3))), await asyncio.wait_for(double(4), 5))\n"
@@ -82,6 +82,7 @@ def test_calls_nest_as_in_a_script(fresh: Page) -> None:
 
 def test_interrupt_runs_finally_and_the_next_call_works(fresh: Page) -> None:
     cell = fresh.start(
+        "import asyncio\nfrom comfykit_jupyter import ComfyKit\n"
         "async def main():\n"
         "    try:\n        print('begun', flush=True)\n        await asyncio.sleep(600)\n"
         "    finally:\n        print('cleaned')\n"

@@ -13,7 +13,7 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.points.plan import LONG, MANY_POINTS, format_seconds
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.explore.search.points import RATED, Score, SearchPoints
-from comfykit_jupyter.explore.sweeps.engine import EQUAL_ERRORS
+from comfykit_jupyter.explore.sweeps.failures import Failures
 from comfykit_jupyter.explore.sweeps.line import wait_with_line
 from comfykit_jupyter.explore.sweeps.point_rows import set_score
 from comfykit_jupyter.workflow.errors import one_line, short_repr
@@ -44,7 +44,7 @@ class Search(SearchPoints):
         self._job: loop.BackgroundTask[None] | None = None
         self._pause = ""
         self._ended: set[int] = set()
-        self._last_error, self._equal_errors, self._has_ended = "", 0, False
+        self._failures = Failures()
 
     # -- in a cell -----------------------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class Search(SearchPoints):
                 took = f", ~{format_seconds(seconds)}" if seconds is not None else ""
                 raise ComfyKitError(f"{left:,} points{took}: start(sure=True) runs them")
             self._pause = ""
-            self._last_error, self._equal_errors, self._has_ended = "", 0, False
+            self._failures = Failures()
             if "cancelled" in self.states:
                 self._load(self._places)  # they are sent again
             self._ended = {index for index, state in enumerate(self.states) if state == "failed"}
@@ -205,7 +205,7 @@ class Search(SearchPoints):
             sweep.pause()  # a function that fails at one point would fail at the next
             raise
         if "waiting" in self.states and not self._pause:
-            failed = "failed" in self.states and self._equal_errors
+            failed = "failed" in self.states and self._failures.is_last
             self._pause = "" if failed else sweep.paused
             if not sweep.paused:
                 loop.call(_finish(sweep))  # it has stopped by an error, which is raised here
@@ -217,21 +217,12 @@ class Search(SearchPoints):
                 continue
             if state == "completed":
                 self._ended.add(index)
-                self._has_ended, self._equal_errors = True, 0
+                self._failures.note_completed()
                 if self._score is not None:
                     self._values[index] = self._compute(self._score, index)
             elif state == "failed":
                 self._ended.add(index)
-                self._note_failure(self.get_error(index))
-
-    def _note_failure(self, message: str) -> None:
-        self._equal_errors = self._equal_errors + 1 if message == self._last_error else 1
-        self._last_error = message
-        if not self._has_ended:
-            self._pause = f"the first point failed: {one_line(message, 200)}"
-        elif self._equal_errors >= EQUAL_ERRORS:
-            self._pause = f"{EQUAL_ERRORS} points failed in the same way: {one_line(message, 200)}"
-        self._has_ended = True
+                self._pause = self._failures.note_failed(self.get_error(index)) or self._pause
 
     def _compute(self, score: Score, index: int) -> float:
         """Return the score of a point, and keep it.

@@ -15,6 +15,8 @@ from comfykit_jupyter.client.servers.pool import PooledJob
 from comfykit_jupyter.explore.points.plan import Step, find_rank
 from comfykit_jupyter.explore.sweeps.assignment import Assignment
 from comfykit_jupyter.explore.sweeps.crew import Crew
+from comfykit_jupyter.explore.sweeps.failures import Failures
+from comfykit_jupyter.explore.sweeps.verdict import judge
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
@@ -28,13 +30,10 @@ logger = logging.getLogger(__name__)
 
 State = Literal["waiting", "running", "completed", "failed", "cancelled", "unknown", "invalid"]
 """The state of a point. `unknown`: its job may still run in a cloud, and is never sent again by itself."""
-EQUAL_ERRORS = 3
-"""Equal errors in a row after which a sweep pauses itself."""
 _MEMORY_ADVICE = "smaller batch_size or size"
 SETTLING = 3.0
 """Seconds in which a job must appear that another kernel has noted, and posts."""
 _ELSEWHERE = frozenset({"have", "attach", "fetch", "unknown"})
-_MAY_RUN = frozenset({"unreachable", "unknown"})
 
 _FIRST_STATES: dict[str, State] = {
     "have": "completed",
@@ -52,7 +51,7 @@ class Engine:
         steps: What is done with each of them.
         crew: The workers that run them.
         recorder: Keeps the runs.
-        find_elsewhere: Returns a worker for a server that is none of these: a run may have been sent there before.
+        make_worker: Returns a worker for a server that has none here: a run may have been sent there before.
         on_change: Called with the index of a point after each change of its state, and with -1 for all others.
         find_step: Returns what the ledger says of a point now: another kernel may have sent it meanwhile.
 
@@ -73,7 +72,7 @@ class Engine:
         steps: Sequence[Step],
         crew: Crew,
         recorder: LedgerRecorder,
-        find_elsewhere: Callable[[str], Worker],
+        make_worker: Callable[[str], Worker],
         on_change: Callable[[int], None],
         find_step: Callable[[int], Step],
     ) -> None:
@@ -81,7 +80,7 @@ class Engine:
         self._steps = list(steps)
         self.crew = crew
         self._recorder = recorder
-        self._find_elsewhere = find_elsewhere
+        self._make_worker = make_worker
         self._on_change = on_change
         self._find_step = find_step
         self._own: set[str] = set()
@@ -100,7 +99,7 @@ class Engine:
         self._running: dict[int, tuple[Worker, str]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
         self._driving = False
-        self._last_error, self._equal_errors, self._has_ended = "", 0, False
+        self._failures = Failures()
         self._out_of_memory: set[int] = set()
         self._alone: dict[str, int] = {}
         self._twins: dict[str, list[int]] = {}
@@ -149,7 +148,7 @@ class Engine:
     def forget_pause(self) -> None:
         """Allow points to be sent again, whatever paused the sweep."""
         self.paused = ""
-        self._last_error, self._equal_errors, self._has_ended = "", 0, False
+        self._failures = Failures()
 
     def _add(self, index: int, step: Step, *, first: bool = False) -> None:
         """Add a waiting point: to be sent by any worker, or followed where it was sent."""
@@ -223,10 +222,7 @@ class Engine:
         While the sweep is paused, this waits for the last point that runs: all workers take part again after `resume`.
         """
         while self._is_busy or (self._waiting and not self.paused):
-            if self.paused or worker.label in self._alone:
-                await self.crew.wait_for_change()
-                continue
-            if not await self.crew.is_ready(worker) or self.paused or worker.label in self._alone:
+            if not await self._is_free(worker):
                 continue
             index = self._waiting.take(worker.label, lambda group: bool(self.crew.find_lack(worker, group)))
             if index is not None:
@@ -243,6 +239,17 @@ class Engine:
         """Whether points run, or are about to."""
         return bool(self._running or self._alone)
 
+    async def _is_free(self, worker: Worker) -> bool:
+        """Return whether a worker gets points now; waits a moment if it does not."""
+        if self._is_held(worker):
+            await self.crew.wait_for_change()
+            return False
+        return await self.crew.is_ready(worker) and not self._is_held(worker)  # that may have changed meanwhile
+
+    def _is_held(self, worker: Worker) -> bool:
+        """Return whether a worker gets no more points: the sweep is paused, or a point runs alone there."""
+        return bool(self.paused) or worker.label in self._alone
+
     async def _run_alone(self, worker: Worker, index: int) -> None:
         """Run a point that ran out of memory, when no other point is on its worker, whose models are unloaded."""
         self._alone[worker.label] = index
@@ -257,11 +264,6 @@ class Engine:
                 await self._run_point(worker, index)
         finally:
             del self._alone[worker.label]
-
-    def _look_again(self, index: int) -> Step:
-        """Return what to do with a point now that its turn has come."""
-        step = self._steps[index]
-        return (self._find_other(index) or step) if step.action == "send" else step
 
     def _find_other(self, index: int) -> Step | None:
         """Return what to do with a point that another kernel has sent; None if none has, or if it is sent again."""
@@ -279,7 +281,7 @@ class Engine:
         """Run a point, or follow its run, and decide what its end means."""
         planned = self._steps[index]
         try:
-            step = self._look_again(index)
+            step = (self._find_other(index) if planned.action == "send" else None) or planned
         except OSError as error:
             self._requeue(index, planned)
             self.pause(f"{self._recorder.folder} can't be read: {error.strerror} (nothing was sent)")
@@ -287,24 +289,16 @@ class Engine:
         if step.action in ("have", "unknown"):
             self._accept(index, step)
             return
-        self._running[index] = (worker, "")
         try:
             if step.action == "send":
                 run_id = self.run_ids[index] = str(uuid.uuid4())
-                self._own.add(run_id)
-                self._running[index] = (worker, run_id)
                 result = await self._send(worker, index, run_id)
-                self._forced.discard(index)
             else:
                 run_id = step.run_id
-                self._own.add(run_id)
-                self._recorder.record_resumed(run_id)
-                prompt_id = self._recorder.find_prompt_id(run_id)
                 if step.server not in ("", worker.label):
-                    worker = self._find_elsewhere(step.server)
-                self._running[index] = (worker, prompt_id)
+                    worker = self._make_worker(step.server)
                 patience = 0.0 if step is planned else SETTLING  # another kernel may be about to post it
-                result = await self._attach(worker, index, prompt_id, patience)
+                result = await self._follow(worker, index, run_id, patience)
         except ComfyKitError as error:
             self._requeue(index, step)
             self.pause(one_line(str(error), 300))
@@ -317,8 +311,22 @@ class Engine:
         else:
             self._settle(worker, index, run_id, result)
 
-    async def _attach(self, worker: Worker, index: int, prompt_id: str, patience: float) -> ExecuteResult:
-        """Follow a job that was sent before, and wait for it to appear."""
+    async def _send(self, worker: Worker, index: int, run_id: str) -> ExecuteResult:
+        """Send a point to a worker, and return its result."""
+        self._own.add(run_id)
+        self._running[index] = (worker, run_id)
+        prepared = self._prepared
+        job = PooledJob(prepared.workflow, prepared.bind(prepared.points[index]), prepared.definitions)
+        result = await worker.run(job, run_id, lambda progress: self._note(index, progress))
+        self._forced.discard(index)
+        return result
+
+    async def _follow(self, worker: Worker, index: int, run_id: str, patience: float) -> ExecuteResult:
+        """Return the result of a run that was sent before; its job may take `patience` seconds to appear."""
+        self._own.add(run_id)
+        self._recorder.record_resumed(run_id)
+        prompt_id = self._recorder.find_prompt_id(run_id)
+        self._running[index] = (worker, prompt_id)
         until = time.monotonic() + patience
         while True:
             result = await worker.attach(prompt_id, lambda progress: self._note(index, progress))
@@ -338,11 +346,6 @@ class Engine:
                 self.errors[twin] = error
             self._set(twin, state)
 
-    async def _send(self, worker: Worker, index: int, run_id: str) -> ExecuteResult:
-        prepared = self._prepared
-        job = PooledJob(prepared.workflow, prepared.bind(prepared.points[index]), prepared.definitions)
-        return await worker.run(job, run_id, lambda progress: self._note(index, progress))
-
     def _note(self, index: int, progress: Progress) -> None:
         if index in self._running:
             self.progress[index] = progress
@@ -352,43 +355,44 @@ class Engine:
                 self._on_change(index)
 
     def _settle(self, worker: Worker, index: int, run_id: str, result: ExecuteResult) -> None:
-        kind = result.error.kind if result.error is not None else ""
+        """Do what the end of a run means for its point."""
         if run_id in self._recorder.taken:
             self._recorder.taken.discard(run_id)
-            self._requeue(index, Step("send"))  # its turn comes again, and it is followed
-        elif (refused := self._recorder.refused.pop(run_id, None)) is not None:
-            self._requeue(index, Step("send"))
+            self._send_again(index)  # when its turn comes, the run of the other kernel is followed
+            return
+        if (refused := self._recorder.refused.pop(run_id, None)) is not None:
+            self._send_again(index)
             self.pause(f"{refused} (nothing was sent)")
-        elif result.status == "completed":
-            self._finish(index, run_id, result)
-        elif kind == "gone":  # it was never there, or was removed: nothing of it can come any more
+            return
+        is_member = self.crew.find(worker.label) is not None
+        verdict = judge(result, is_paid=worker.is_paid, is_member=is_member, has_others=self.crew.has_others(worker))
+        if verdict in ("unsent", "moved", "away"):
+            self._note_away(worker, result)
+        if verdict in ("gone", "cancelled"):
             self._recorder.record_end(run_id, result)
-            self._requeue(index, Step("send"))
-        elif kind == "unreachable" and result.prompt_id is None:  # nothing was sent
-            self._note_away(worker, result)
-            self._requeue(index, Step("send"))
-        elif kind in _MAY_RUN and self.crew.find(worker.label) is None and not worker.is_paid:
-            self._requeue(index, Step("send"))  # its server does not belong to the sweep: the others take it over
-        elif kind in _MAY_RUN and result.prompt_id is not None and self.crew.find(worker.label) is not None:
-            self._note_away(worker, result)
-            if kind == "unreachable" and not worker.is_paid and self.crew.has_others(worker):
+        if verdict == "completed":
+            self._finish(index, run_id, result)
+        elif verdict == "failed":
+            self._fail(index, run_id, result)
+        elif verdict == "cancelled":
+            self._set_with_twins(index, run_id, "cancelled")
+        elif verdict == "unknown":
+            self._set_with_twins(index, run_id, "unknown", result.msg or "")
+        elif verdict == "away":
+            self._requeue(index, Step("attach", run_id, server=worker.label))
+        else:
+            if verdict == "moved" and result.prompt_id is not None:
                 self.crew.give_up(worker, result.prompt_id)
                 self._given_up[result.prompt_id] = (index, run_id)
                 self.moved += 1
-                self._requeue(index, Step("send"))
-            else:
-                self._requeue(index, Step("attach", run_id, server=worker.label))
-        elif kind in _MAY_RUN or (kind == "timeout" and worker.is_paid):  # a task of RunningHub keeps running
-            self._set_with_twins(index, run_id, "unknown", result.msg or "")
-        elif kind in ("cancelled", "interrupted"):
-            self._recorder.record_end(run_id, result)
-            self._set_with_twins(index, run_id, "cancelled")
-        else:
-            self._fail(index, run_id, result)
+            self._send_again(index)
 
     def _note_away(self, worker: Worker, result: ExecuteResult) -> None:
         self.crew.note_away(worker, one_line(result.msg or "", 200))
         self._waiting.free_rows(worker.label)
+
+    def _send_again(self, index: int) -> None:
+        self._requeue(index, Step("send"))
 
     def _requeue(self, index: int, step: Step) -> None:
         self._steps[index] = step
@@ -398,7 +402,7 @@ class Engine:
 
     def _finish(self, index: int, run_id: str, result: ExecuteResult) -> None:
         """Note a completed point once its outputs are kept; meanwhile the next one is sent."""
-        self._has_ended, self._equal_errors = True, 0
+        self._failures.note_completed()
         self._out_of_memory.discard(index)
         if result.seconds is not None:
             self.seconds.append(result.seconds)
@@ -416,19 +420,14 @@ class Engine:
         message = result.msg or "failed"
         if result.error is not None and is_out_of_memory(result.error) and index not in self._out_of_memory:
             self._out_of_memory.add(index)
-            self._requeue(index, Step("send"))
+            self._send_again(index)
             return
         if index in self._out_of_memory:
             message = f"{message} (also alone, after the models were unloaded: use a {_MEMORY_ADVICE})"
         self._recorder.record_end(run_id, result)
         self._set_with_twins(index, run_id, "failed", message)
-        self._equal_errors = self._equal_errors + 1 if message == self._last_error else 1
-        self._last_error = message
-        if not self._has_ended:
-            self.pause(f"the first point failed: {one_line(message, 200)}")
-        elif self._equal_errors >= EQUAL_ERRORS:
-            self.pause(f"{EQUAL_ERRORS} points failed in the same way: {one_line(message, 200)}")
-        self._has_ended = True
+        if why := self._failures.note_failed(message):
+            self.pause(why)
 
     def _set(self, index: int, state: State) -> None:
         self.states[index] = state

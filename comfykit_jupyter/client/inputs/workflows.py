@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def format_id(value: Any) -> Any:
-    """Return a cloud's ID that was given as a number as text, and anything else unchanged."""
+    """Return a number as text, since a cloud's ID may be given as one; anything else is returned unchanged."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         return value
     return str(value) if int(value).bit_length() <= MAX_BITS else value
@@ -104,7 +104,7 @@ async def read_workflow(source: Any, server: Backend) -> Workflow:
         raise SourceError(f"a workflow must be a path, a URL or a dict, not {type(source).__name__}")
     text = os.fspath(source)
     if text.startswith(("http://", "https://")):
-        copy = await fetch_file(text)  # only a small part of it is needed, and a video may be large
+        copy = await fetch_file(text)  # not into memory: a video may be large, and only a small part of it is read
         try:
             return await asyncio.to_thread(_read_file, copy, _get_stem(urlsplit(text).path))
         finally:
@@ -131,6 +131,7 @@ async def convert_workflow(workflow: Workflow, server: Backend) -> Workflow:
 
 
 async def _convert_format(workflow: Workflow, server: Backend) -> Workflow:
+    """Return the workflow in API format."""
     if workflow.resolved:
         return workflow
     if not server.has_object_info:
@@ -141,8 +142,8 @@ async def _convert_format(workflow: Workflow, server: Backend) -> Workflow:
     known = await server.get_definitions(workflow.classes)
     with contextlib.suppress(WorkflowError):
         return await asyncio.to_thread(workflow.resolve, known)
-    # missing nodes may have been installed since
-    return await asyncio.to_thread(workflow.resolve, await server.get_definitions(workflow.classes, fresh=True))
+    known = await server.get_definitions(workflow.classes, fresh=True)  # missing nodes may have been installed since
+    return await asyncio.to_thread(workflow.resolve, known)
 
 
 def _read_file(path: Path, name: str | None = None) -> Workflow:
@@ -152,13 +153,13 @@ def _read_file(path: Path, name: str | None = None) -> Workflow:
             return Workflow.parse(file, path.stem if name is None else name)
     except FileNotFoundError:
         raise SourceError(_explain_missing(path)) from None
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # a null character is a ValueError, "~nobody" a RuntimeError
         reason = error.strerror if isinstance(error, OSError) else None
         raise SourceError(f"{one_line(str(path))} can't be read: {reason or error}") from None
 
 
 def _explain_missing(path: Path) -> str:
-    """Explain that a file is missing, with the name that may have been meant."""
+    """Return a message about a missing file, with the name that may have been meant."""
     folder = path.parent
     if not folder.is_dir():
         return f"there is no folder {folder} (the current folder is {Path.cwd()})"

@@ -202,11 +202,12 @@ class ExecutableRun(ObservableRun):
 
     async def _post(self, submission: Submission, workflow: Workflow, binding: Binding) -> None:
         """Send the prompt once. If the response is lost, the job is looked for: sending again would run it twice."""
-        node_errors, described = None, self._server.has_object_info
+        node_errors, has_object_info = None, self._server.has_object_info
         try:
             node_errors = await submission.post(workflow, binding)
         except Refused as refusal:
-            self._set_state(to_refused_state(self._state, refusal.body, time.monotonic(), has_object_info=described))
+            now = time.monotonic()
+            self._set_state(to_refused_state(self._state, refusal.body, now, has_object_info=has_object_info))
             return
         except ServerError as error:
             if not error.sent:
@@ -220,7 +221,7 @@ class ExecutableRun(ObservableRun):
             self._warnings += submission.take_warnings()
         self.changed_at = time.monotonic()
         if isinstance(node_errors, Mapping) and node_errors:
-            left_out = format_node_errors(self._state, node_errors, has_object_info=described)
+            left_out = format_node_errors(self._state, node_errors, has_object_info=has_object_info)
             self._warnings += [f"left out: {reason}" for reason in left_out]
 
     def _time_out(self) -> None:

@@ -22,7 +22,7 @@ ERROR_LENGTH = 300
 def describe_row(row: Row, ledger: Ledger) -> dict[str, Any]:
     """Return what the page shows of a run; {} if it was forgotten."""
     try:
-        result = row.result
+        result = row.result  # made for each call, so that it may be changed
         result.changed = {**result.params, **result.changed}
         summary = summarize(row.id, result)
     except ComfyKitError:

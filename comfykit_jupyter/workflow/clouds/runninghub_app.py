@@ -27,7 +27,7 @@ _TYPES: Mapping[str, list[Any]] = {
 
 
 def build_app_prompt(
-    demo: Mapping[str, Any], hosted: HostedWorkflow, called: str
+    demo: Mapping[str, Any], hosted: HostedWorkflow, workflow_name: str
 ) -> tuple[dict[str, Any], Definitions]:
     """Build the prompt of an app from the inputs that it offers, and the definitions of its nodes.
 
@@ -37,14 +37,14 @@ def build_app_prompt(
     Args:
         demo: The site's description of the app.
         hosted: The app's ID.
-        called: What messages call it.
+        workflow_name: What messages call it.
 
     Raises:
         WorkflowError: The app has no inputs that may be set.
     """
     fields = [field for field in to_list(demo.get("nodeInfoList")) if _is_field(field)]
     if not fields:
-        raise WorkflowError(f"{called} has no inputs that may be set: its author has to choose them on the site")
+        raise WorkflowError(f"{workflow_name} has no inputs that may be set: its author has to choose them on the site")
     counts = Counter(field["fieldName"] for field in fields)
     nodes: dict[str, list[Mapping[str, Any]]] = {}
     for field in fields:

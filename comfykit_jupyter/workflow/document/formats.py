@@ -58,25 +58,25 @@ class Recognized:
     extra_pnginfo: dict[str, Any] | None
 
 
-def recognize(data: Mapping[Any, Any] | list[Any] | str | bytes | BinaryIO, called: str) -> Recognized:
-    """Return the workflow in some data, or raise WorkflowError; `called` names the data in the message."""
+def recognize(data: Mapping[Any, Any] | list[Any] | str | bytes | BinaryIO, workflow_name: str) -> Recognized:
+    """Return the workflow in some data, or raise WorkflowError; `workflow_name` names the data in the message."""
     if isinstance(data, (Mapping, list)):  # a list may be a job of the queue
-        return _unwrap(data, None, called, _MAX_WRAPPERS)
+        return _unwrap(data, None, workflow_name, _MAX_WRAPPERS)
     source: Any = data
     if isinstance(source, IOBase) and (isinstance(source, TextIOBase) or not source.seekable()):
         source = source.read(WORKFLOW_LIMIT + 1)  # it can't seek, so read all of it
     if not isinstance(source, (str, bytes)) and not hasattr(source, "seek"):
-        raise WorkflowError(f"{called} is {describe_type(source)}, not a workflow: {_WANTED}")
-    carried = None if isinstance(source, str) else _read_carried(source, called)
+        raise WorkflowError(f"{workflow_name} is {describe_type(source)}, not a workflow: {_WANTED}")
+    carried = None if isinstance(source, str) else _read_carried(source, workflow_name)
     if carried is not None:
         return carried
     text = source if isinstance(source, (str, bytes)) else source.read(WORKFLOW_LIMIT + 1)
     if len(text) > WORKFLOW_LIMIT:
-        raise WorkflowError(f"{called} is larger than {WORKFLOW_LIMIT >> 20} MB, too large for a workflow")
-    return _unwrap(_parse_text(text, called), None, called, _MAX_WRAPPERS)
+        raise WorkflowError(f"{workflow_name} is larger than {WORKFLOW_LIMIT >> 20} MB, too large for a workflow")
+    return _unwrap(_parse_text(text, workflow_name), None, workflow_name, _MAX_WRAPPERS)
 
 
-def _read_carried(data: bytes | BinaryIO, called: str) -> Recognized | None:
+def _read_carried(data: bytes | BinaryIO, workflow_name: str) -> Recognized | None:
     """Return the workflow that a media file carries, or None if it is not a media file.
 
     `prompt` wins over `workflow`: it is exactly what ran, with the seeds that were drawn, and needs no server to be
@@ -92,13 +92,13 @@ def _read_carried(data: bytes | BinaryIO, called: str) -> Recognized | None:
     for graph in (_parse_json(found.prompt), editor):
         if isinstance(graph, Mapping):
             try:
-                return _unwrap(graph, editor, called, _MAX_WRAPPERS)
+                return _unwrap(graph, editor, workflow_name, _MAX_WRAPPERS)
             except WorkflowError as error:
                 refused = refused or error
     if refused is not None:
         raise refused
     raise WorkflowError(
-        f"{called} is {found.kind} that carries no workflow: ComfyUI writes one into the files that it saves, "
+        f"{workflow_name} is {found.kind} that carries no workflow: ComfyUI writes one into the files that it saves, "
         "but most sites remove it; give the original file, or the workflow's JSON"
     )
 
@@ -111,29 +111,29 @@ def _parse_json(text: str | None) -> Any:
         return None
 
 
-def _parse_text(data: str | bytes, called: str) -> Any:
-    text = data if isinstance(data, str) else _decode_text(data, called)
+def _parse_text(data: str | bytes, workflow_name: str) -> Any:
+    text = data if isinstance(data, str) else _decode_text(data, workflow_name)
     try:
         return parse_json(text.removeprefix("\ufeff"), _MAX_ELEMENTS, parse_constant=_drop_constant)
     except TooManyElementsError as error:
-        raise WorkflowError(f"{called} has {error}, too many for a workflow") from None
+        raise WorkflowError(f"{workflow_name} has {error}, too many for a workflow") from None
     except json.JSONDecodeError as error:
         if text[:2000].lstrip().lower().startswith(("<!doctype html", "<html")):
-            raise WorkflowError(f"{called} is a web page: give the URL of the file itself") from None
+            raise WorkflowError(f"{workflow_name} is a web page: give the URL of the file itself") from None
         known = _find_file_type(text[:16].encode("utf-8", "replace"))
         what = known or f"not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
-        raise WorkflowError(f"{called} is {what}: {_WANTED}") from None
+        raise WorkflowError(f"{workflow_name} is {what}: {_WANTED}") from None
     except RecursionError:
-        raise WorkflowError(f"{called} is nested too deeply to be a workflow") from None
+        raise WorkflowError(f"{workflow_name} is nested too deeply to be a workflow") from None
     except ValueError:  # an integer of thousands of digits
-        raise WorkflowError(f"{called} has a number that is too large") from None
+        raise WorkflowError(f"{workflow_name} has a number that is too large") from None
 
 
-def _decode_text(data: bytes, called: str) -> str:
+def _decode_text(data: bytes, workflow_name: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise WorkflowError(f"{called} is {_find_file_type(data) or 'not text in UTF-8'}: {_WANTED}") from None
+        raise WorkflowError(f"{workflow_name} is {_find_file_type(data) or 'not text in UTF-8'}: {_WANTED}") from None
 
 
 def _find_file_type(data: bytes) -> str | None:
@@ -144,37 +144,37 @@ def _drop_constant(_: str) -> None:
     """Return None for NaN and Infinity, which Python writes and JSON lacks: the editor writes null."""
 
 
-def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognized:
+def _unwrap(data: Any, editor: Any, workflow_name: str, depth: int) -> Recognized:
     """Unwrap a workflow, one layer per call; `editor` is the graph in editor format found so far."""
     if depth == 0:
-        raise WorkflowError(f"{called} is nested too deeply to be a workflow")
+        raise WorkflowError(f"{workflow_name} is nested too deeply to be a workflow")
     if isinstance(data, list) and len(data) > 2 and isinstance(data[2], Mapping):
         # a job of the queue or the history: number, ID, prompt, extra data, outputs
         data = {"prompt": data[2], "extra_data": data[3] if len(data) > 3 else None}
     if not isinstance(data, Mapping):
-        raise WorkflowError(f"{called} is {describe_type(data)}, not a workflow: {_WANTED}")
+        raise WorkflowError(f"{workflow_name} is {describe_type(data)}, not a workflow: {_WANTED}")
     if "runninghub" in (data.get("_source"), data.get("source")):
         id_ = data.get("workflow_id")
         named = isinstance(id_, (str, int))
         which, given = (
             (f"the RunningHub workflow {short_repr(id_)}", one_line(f"rh:{id_}")) if named else ("one", "its ID")
         )
-        raise WorkflowError(f"{called} contains no workflow, it only refers to {which}: give {given} instead")
+        raise WorkflowError(f"{workflow_name} contains no workflow, it only refers to {which}: give {given} instead")
     if is_editor_graph(data):
         if not data["nodes"]:
-            raise WorkflowError(f"{called} has no nodes: save a workflow that has an output node")
-        _check_count(data["nodes"], called)
-        return Recognized(None, {"workflow": _copy(data, "the workflow", called)})
+            raise WorkflowError(f"{workflow_name} has no nodes: save a workflow that has an output node")
+        _check_count(data["nodes"], workflow_name)
+        return Recognized(None, {"workflow": _copy(data, "the workflow", workflow_name)})
     editor = _find_editor_graph(data) or editor
     if not any(isinstance(each, Mapping) and "class_type" in each for each in data.values()):
-        inner = _find_inner(data, called)
+        inner = _find_inner(data, workflow_name)
         if inner is not None:
-            return _unwrap(inner, editor, called, depth - 1)
-    extra = {"workflow": _copy(editor, "the editor's workflow", called)} if is_editor_graph(editor) else None
-    return Recognized(_read_nodes(data, called), extra)
+            return _unwrap(inner, editor, workflow_name, depth - 1)
+    extra = {"workflow": _copy(editor, "the editor's workflow", workflow_name)} if is_editor_graph(editor) else None
+    return Recognized(_read_nodes(data, workflow_name), extra)
 
 
-def _find_inner(data: Mapping[Any, Any], called: str) -> Any:
+def _find_inner(data: Mapping[Any, Any], workflow_name: str) -> Any:
     """Return what a wrapper contains: a graph, a job, or the JSON of one; None if it is not a wrapper."""
     for key in ("prompt", "output", "workflow"):
         inner = data.get(key)
@@ -183,7 +183,7 @@ def _find_inner(data: Mapping[Any, Any], called: str) -> Any:
             return inner
     runs = [entry for entry in data.values() if isinstance(entry, Mapping) and isinstance(entry.get("prompt"), list)]
     if len(runs) > 1:
-        raise WorkflowError(f"{called} is a history of {len(runs)} runs: give one of its entries")
+        raise WorkflowError(f"{workflow_name} is a history of {len(runs)} runs: give one of its entries")
     return runs[0] if runs else None
 
 
@@ -199,29 +199,29 @@ def _find_editor_graph(data: Mapping[Any, Any]) -> Any:
     return None
 
 
-def _read_nodes(graph: Mapping[Any, Any], called: str) -> dict[str, Any]:
+def _read_nodes(graph: Mapping[Any, Any], workflow_name: str) -> dict[str, Any]:
     """Check and copy the nodes of a prompt, so that changes to the original don't affect a run."""
     if not graph:
-        raise WorkflowError(f"{called} has no nodes: export a workflow that has an output node")
+        raise WorkflowError(f"{workflow_name} has no nodes: export a workflow that has an output node")
     if "cells" in graph and "nbformat" in graph:
-        raise WorkflowError(f"{called} is a notebook: {_WANTED}")
-    _check_count(graph, called)
+        raise WorkflowError(f"{workflow_name} is a notebook: {_WANTED}")
+    _check_count(graph, workflow_name)
     nodes = {
-        str(id_) if type(id_) is int else id_: _read_node(id_, node, called)
+        str(id_) if type(id_) is int else id_: _read_node(id_, node, workflow_name)
         for id_, node in graph.items()
         if not _is_other_key(id_, node)
     }
     if not nodes:
-        raise WorkflowError(f"{called} has no nodes: {_WANTED}")
+        raise WorkflowError(f"{workflow_name} has no nodes: {_WANTED}")
     _fix_links(nodes)
     return nodes
 
 
-def _check_count(nodes: Sized, called: str) -> None:
+def _check_count(nodes: Sized, workflow_name: str) -> None:
     """Reject so many nodes that reading them would take long."""
     if len(nodes) > MAX_NODES:
         raise WorkflowError(
-            f"{called} has {len(nodes):,} nodes, too many for a workflow: at most {MAX_NODES:,} are read"
+            f"{workflow_name} has {len(nodes):,} nodes, too many for a workflow: at most {MAX_NODES:,} are read"
         )
 
 
@@ -230,22 +230,22 @@ def _is_other_key(id_: Any, node: Any) -> bool:
     return known and not (isinstance(node, Mapping) and "class_type" in node)
 
 
-def _read_node(id_: Any, node: Any, called: str) -> dict[str, Any]:
+def _read_node(id_: Any, node: Any, workflow_name: str) -> dict[str, Any]:
     if not isinstance(id_, str) and type(id_) is not int:
-        raise WorkflowError(f"{called}: the node ID {short_repr(id_)} is {describe_type(id_)}, not text")
+        raise WorkflowError(f"{workflow_name}: the node ID {short_repr(id_)} is {describe_type(id_)}, not text")
     if isinstance(node, Mapping) and "class_type" in node and node["class_type"] is None:
         raise WorkflowError(
-            f"{called}: node {one_line(str(id_))} has no class, because it was not installed where the workflow was "
-            "exported: install it there and export again"
+            f"{workflow_name}: node {one_line(str(id_))} has no class, because it was not installed where the workflow "
+            "was exported: install it there and export again"
         )
     class_type = node.get("class_type") if isinstance(node, Mapping) else None
     if not isinstance(class_type, str) or not class_type:
         if isinstance(node, Mapping) and "input" in node and "output" in node:
-            raise WorkflowError(f"{called} is a list of node definitions (/object_info): {_WANTED}")
-        raise WorkflowError(f'{called}: {short_repr(id_)} is not a node (it has no "class_type"): {_WANTED}')
+            raise WorkflowError(f"{workflow_name} is a list of node definitions (/object_info): {_WANTED}")
+        raise WorkflowError(f'{workflow_name}: {short_repr(id_)} is not a node (it has no "class_type"): {_WANTED}')
     if not isinstance(node.get("inputs"), Mapping):
-        raise WorkflowError(f'{called}: node {one_line(str(id_))} ({one_line(class_type)}) has no "inputs"')
-    copied = _copy(node, f"node {one_line(str(id_))} ({one_line(class_type)})", called)
+        raise WorkflowError(f'{workflow_name}: node {one_line(str(id_))} ({one_line(class_type)}) has no "inputs"')
+    copied = _copy(node, f"node {one_line(str(id_))} ({one_line(class_type)})", workflow_name)
     # A server notes there whether a file has changed. It would believe the note instead of looking again.
     copied.pop("is_changed", None)
     return copied
@@ -266,9 +266,9 @@ def _fix_links(nodes: dict[str, Any]) -> None:
             inputs[field] = [str(source), slot]
 
 
-def _copy(value: Mapping[Any, Any], what: str, called: str) -> dict[str, Any]:
+def _copy(value: Mapping[Any, Any], what: str, workflow_name: str) -> dict[str, Any]:
     try:
         copied: dict[str, Any] = to_plain_json(value, lenient=True)
     except ValueError as error:
-        raise WorkflowError(f"{called}: {what}: {error}") from None
+        raise WorkflowError(f"{workflow_name}: {what}: {error}") from None
     return copied

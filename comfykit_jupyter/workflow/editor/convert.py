@@ -107,10 +107,10 @@ def convert(
     return Converted(prompt, tuple(missing), tuple(_format_notes(running, name)), dict(_find_controls(running)))
 
 
-def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool) -> None:
+def _assemble(file: File, definitions: Definitions, workflow_name: str, *, recent: bool) -> None:
     """Give all nodes their slots and widgets, with the values of the file."""
-    promotion = Promotion(file, called, recent)
-    for graph in (*sort_leaves_first(file, called), file.root):
+    promotion = Promotion(file, workflow_name, recent)
+    for graph in (*sort_leaves_first(file, workflow_name), file.root):
         instances = [node for node in graph.nodes.values() if node.type in file.subgraphs]
         for node in graph.nodes.values():
             if node.type in file.subgraphs:
@@ -252,15 +252,15 @@ def _round_as_page(value: int) -> int:
 
 
 def _find_controls(steps: list[Step]) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield the controls of values: of primitive nodes, else behind the widgets."""
+    """Yield the items of `Converted.controls`: as set by a primitive node, else by the widget after the value's."""
     for step in steps:
-        behind: Widget | None = None
+        following: Widget | None = None
         for widget in reversed(step.node.widgets):
-            if behind is not None and behind.name == CONTROL and isinstance(behind.value, str):
-                widget.control = widget.control or behind.value
+            if following is not None and following.name == CONTROL and isinstance(following.value, str):
+                widget.control = widget.control or following.value
             if widget.control:
                 yield (step.id, widget.name), widget.control
-            behind = widget
+            following = widget
 
 
 def _build_scene(node: Node) -> dict[str, Any]:
@@ -270,13 +270,14 @@ def _build_scene(node: Node) -> dict[str, Any]:
     return {"image": "", "mask": "", "normal": "", "camera_info": state, "recording": "", "model_3d_info": []}
 
 
-def _format_notes(steps: list[Step], called: str) -> Iterator[str]:
+def _format_notes(steps: list[Step], workflow_name: str) -> Iterator[str]:
     for step in steps:
         for widget in step.node.widgets:
             what = WIDGET_TYPES[widget.spec.type].supplies if widget.spec is not None else ""
             if what and widget.name != "viewport_state":
                 where = f"{one_line(step.node.title or step.node.type)} ({one_line(step.id)})"
-                yield f'{called}: {where} needs {what} from the editor\'s page: open it there, and use "Export (API)"'
+                wanted = f'{what} from the editor\'s page: open it there, and use "Export (API)"'
+                yield f"{workflow_name}: {where} needs {wanted}"
 
 
 def _build_missing(step: Step) -> MissingNode:

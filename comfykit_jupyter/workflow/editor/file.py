@@ -150,46 +150,46 @@ def is_editor_graph(data: Any) -> bool:
     return isinstance(data, Mapping) and isinstance(data.get("nodes"), list)
 
 
-def read_file(data: Mapping[str, Any], called: str, *, renumber: bool) -> File:
+def read_file(data: Mapping[str, Any], workflow_name: str, *, renumber: bool) -> File:
     """Read a file in editor format.
 
     Args:
         data: The file's JSON.
-        called: What messages call it.
+        workflow_name: What messages call it.
         renumber: Whether to give nodes of subgraphs other IDs if two graphs use the same, as newer editors do.
 
     Raises:
         WorkflowError: It is not such a file, or has something in it that no editor writes.
     """
     if not is_editor_graph(data):
-        raise WorkflowError(f'{called} is not in editor format (it has no list of "nodes")')
+        raise WorkflowError(f'{workflow_name} is not in editor format (it has no list of "nodes")')
     raw: dict[str, Mapping[str, Any]] = {}
-    for definition in _iter_definitions(data, called):
+    for definition in _iter_definitions(data, workflow_name):
         id_ = parse_id(definition.get("id"))
         if id_ is None:
-            raise WorkflowError(f"{called}: a subgraph has {describe_type(definition.get('id'))} as its ID")
+            raise WorkflowError(f"{workflow_name}: a subgraph has {describe_type(definition.get('id'))} as its ID")
         raw.setdefault(id_, definition)
-    root = read_graph("", data, called)
-    subgraphs = {id_: read_graph(id_, each, called) for id_, each in raw.items()}
+    root = read_graph("", data, workflow_name)
+    subgraphs = {id_: read_graph(id_, each, workflow_name) for id_, each in raw.items()}
     if renumber:
         _renumber(root, subgraphs, [data.get("last_node_id"), to_mapping(data.get("state")).get("lastNodeId")])
     return File(root, subgraphs)
 
 
-def _iter_definitions(data: Mapping[str, Any], called: str) -> Iterator[Mapping[str, Any]]:
+def _iter_definitions(data: Mapping[str, Any], workflow_name: str) -> Iterator[Mapping[str, Any]]:
     """Yield the definitions of subgraphs, those within other definitions last."""
     waiting = [data]
     while waiting:
         definitions = to_mapping(waiting.pop(0).get("definitions"))
-        for each in read_objects(definitions.get("subgraphs"), f"{called}: a subgraph"):
+        for each in read_objects(definitions.get("subgraphs"), f"{workflow_name}: a subgraph"):
             yield each
             waiting.append(each)
 
 
-def read_graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
+def read_graph(id_: str, data: Mapping[str, Any], workflow_name: str) -> Graph:
     """Read one graph: a subgraph has an ID, the workflow has none."""
     name = to_text(data.get("name")) or id_
-    where = f"{called}: subgraph {one_line(name)}" if id_ else called
+    where = f"{workflow_name}: subgraph {one_line(name)}" if id_ else workflow_name
     nodes: dict[str, Node] = {}
     for raw in read_objects(data.get("nodes"), f"{where}: a node"):
         node = _read_node(raw, where)
@@ -214,11 +214,11 @@ def _read_node(raw: Mapping[str, Any], where: str) -> Node:
     if not isinstance(type_, str):
         raise WorkflowError(f"{where}: node {one_line(id_)} has no class ({short_repr(type_)})")
     mode = raw.get("mode")
-    called = f"{where}: node {one_line(id_)} ({one_line(type_)})"
+    label = f"{where}: node {one_line(id_)} ({one_line(type_)})"
     try:
         values = to_plain_json(raw.get("widgets_values"))
     except ValueError as error:
-        raise WorkflowError(f"{called}: {error}") from None
+        raise WorkflowError(f"{label}: {error}") from None
     properties = to_mapping(raw.get("properties"))
     slots = [
         Slot(
@@ -227,11 +227,11 @@ def _read_node(raw: Mapping[str, Any], where: str) -> Node:
             parse_id(each.get("link")),
             to_text(to_mapping(each.get("widget")).get("name")) or None,
         )
-        for each in read_objects(raw.get("inputs"), f"{called}: an input")
+        for each in read_objects(raw.get("inputs"), f"{label}: an input")
     ]
     outputs = [
         Output(_read_type(each.get("type")), parse_ids(each.get("links")))
-        for each in read_objects(raw.get("outputs"), f"{called}: an output")
+        for each in read_objects(raw.get("outputs"), f"{label}: an output")
     ]
     return Node(
         id=id_,

@@ -57,7 +57,7 @@ class _Place(NamedTuple):
     wanted: str
 
 
-def unfold(file: File, called: str, *, recent: bool) -> list[Step]:
+def unfold(file: File, workflow_name: str, *, recent: bool) -> list[Step]:
     """Return all nodes of a file, also those that don't run, in the order of the editor.
 
     Raises:
@@ -75,7 +75,7 @@ def unfold(file: File, called: str, *, recent: bool) -> list[Step]:
         inputs += len(step.node.slots) + len(step.node.widgets)
         if len(found) + len(waiting) > _MAX_NODES or inputs > _MAX_INPUTS:
             raise WorkflowError(
-                f"{called}: its subgraphs unfold to more than {_MAX_NODES:,} nodes, or to too many inputs"
+                f"{workflow_name}: its subgraphs unfold to more than {_MAX_NODES:,} nodes, or to too many inputs"
             )
         node = step.node
         idle = recent and step.scope is root and node.mode in (MUTED, BYPASSED)
@@ -110,8 +110,8 @@ def sort_nodes(graph: Graph) -> list[Node]:
 class Sources:
     """Finds where inputs come from, and remembers it: a long chain is followed only once."""
 
-    def __init__(self, called: str, *, recent: bool) -> None:
-        self._called = called
+    def __init__(self, workflow_name: str, *, recent: bool) -> None:
+        self._workflow_name = workflow_name
         self._recent = recent
         self._known: dict[_Place, Source] = {}
 
@@ -121,9 +121,8 @@ class Sources:
         passed: dict[_Place, None] = {}
         while isinstance(place, _Place):
             if place in passed:
-                raise WorkflowError(
-                    f"{self._called}: node {one_line(place.step.id)} is linked in a circle: undo one of those links"
-                )
+                where = f"{self._workflow_name}: node {one_line(place.step.id)}"
+                raise WorkflowError(f"{where} is linked in a circle: undo one of those links")
             passed[place] = None
             place = self._known[place] if place in self._known else self._step_back(place)
         for each in passed:

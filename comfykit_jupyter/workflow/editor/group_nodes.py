@@ -40,14 +40,14 @@ class Group:
     labels: dict[tuple[str, str], str]
 
 
-def read_groups(data: Mapping[str, Any], called: str) -> dict[str, Group]:
+def read_groups(data: Mapping[str, Any], workflow_name: str) -> dict[str, Group]:
     """Read the definitions of group nodes in an editor's file, by class; raise WorkflowError for invalid ones."""
     groups = to_mapping(to_mapping(data.get("extra")).get("groupNodes"))
-    read = {name: _read_group(name, raw, called) for name, raw in groups.items()}
+    read = {name: _read_group(name, raw, workflow_name) for name, raw in groups.items()}
     return {f"workflow{mark}{name}": group for name, group in read.items() for mark in "/>"}
 
 
-def ungroup(file: File, groups: Mapping[str, Group], definitions: Definitions, called: str) -> None:
+def ungroup(file: File, groups: Mapping[str, Group], definitions: Definitions, workflow_name: str) -> None:
     """Replace the group nodes of a workflow by instances of subgraphs; raise WorkflowError if they are too many."""
     left = _MAX_NODES
     for node in file.root.nodes.values():
@@ -56,14 +56,14 @@ def ungroup(file: File, groups: Mapping[str, Group], definitions: Definitions, c
             continue
         left -= len(group.graph.nodes)
         if left < 0:
-            raise WorkflowError(f"{called}: its group nodes hold more than {_MAX_NODES:,} nodes")
+            raise WorkflowError(f"{workflow_name}: its group nodes hold more than {_MAX_NODES:,} nodes")
         graph = _Unpacked(node, group, definitions).graph
         file.subgraphs[graph.id] = graph
         node.type, node.values = graph.id, None
 
 
-def _read_group(name: Any, raw: Any, called: str) -> Group:
-    where = f"{called}: group {short_repr(name)}"
+def _read_group(name: Any, raw: Any, workflow_name: str) -> Group:
+    where = f"{workflow_name}: group {short_repr(name)}"
     data = to_mapping(raw)
     saved = list(read_objects(data.get("nodes"), f"{where}: a node"))
     graph = read_graph("", {"nodes": [{**each, "id": at} for at, each in enumerate(saved)]}, where)
@@ -186,18 +186,18 @@ class _Unpacked:
         slot = next((slot for slot in inner.slots if slot.name == name), None)
         if slot is not None and slot.link is not None:
             return
-        called = self._choose_name(inner, name)
+        port_name = self._choose_name(inner, name)
         if self.group.visible.get((inner.id, "input", name)) is False:
             return
         if slot is None:
             slot = Slot(name, type_)
             inner.slots.append(slot)
-        self._add_port(inner, slot, called)
+        self._add_port(inner, slot, port_name)
 
-    def _add_port(self, inner: Node, slot: Slot, called: str) -> None:
+    def _add_port(self, inner: Node, slot: Slot, port_name: str) -> None:
         id_ = f"in:{len(self.graph.inputs)}"
         self.graph.links[id_] = Link(INPUT_NODE, len(self.graph.inputs), inner.id)
-        self.graph.inputs.append(Port(called, slot.type, [id_]))
+        self.graph.inputs.append(Port(port_name, slot.type, [id_]))
         slot.link = id_
 
     def _add_outputs(self, inner: Node, types: tuple[str, ...]) -> None:
@@ -212,11 +212,11 @@ class _Unpacked:
     def _choose_name(self, inner: Node, name: str) -> str:
         """Return what the group calls an input of an inner node: no name twice."""
         label = self.group.labels.get((inner.id, name), "")
-        key = called = label or name
-        if called in self._seen or (inner.type == "PrimitiveNode" and inner.title):
+        key = chosen = label or name
+        if chosen in self._seen or (inner.type == "PrimitiveNode" and inner.title):
             prefix = f"{inner.title or inner.type} "
-            key = called = prefix + name
-            if called in self._seen:
-                called = f"{prefix}{self._seen[called]} {name}"
+            key = chosen = prefix + name
+            if chosen in self._seen:
+                chosen = f"{prefix}{self._seen[chosen]} {name}"
         self._seen[key] = self._seen.get(key, 1) + 1
-        return called
+        return chosen

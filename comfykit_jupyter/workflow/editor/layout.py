@@ -45,7 +45,7 @@ class Layout:
         self._add_further_widgets()
 
     def connect(self, saved: Iterable[Slot]) -> None:
-        """Take over the links of a file's slots by name; keep further slots behind the class's own."""
+        """Connect the slots as those of the same name in a file; slots that only the file has come last."""
         by_name = {slot.name: slot for slot in saved}
         own = {slot.name for slot in self.slots}
         for slot in self.slots:
@@ -54,7 +54,7 @@ class Layout:
                 slot.link = found.link
         self.slots.extend(slot for slot in by_name.values() if slot.name not in own)
         at = 0
-        while self._growing and at < len(self.slots):  # a new slot comes behind the one that it grew from
+        while self._growing and at < len(self.slots):  # a new slot comes after the one that it grew from
             self._grow(self.slots[at])
             at += 1
 
@@ -155,7 +155,10 @@ class Layout:
         self.slots.append(Slot(name, spec.slot_type, widget=name))
 
     def _choose(self, widget: Widget, variants: Mapping[str, tuple[Input, ...]]) -> None:
-        """Replace the inputs of the former choice by those that the value of a dynamic choice adds."""
+        """Replace the inputs of the former choice by those that the value of a dynamic choice adds.
+
+        They are made in empty lists, since each may add further ones, and then put after the choice.
+        """
         prefix = f"{widget.name}."
         removed = {slot.name: slot for slot in self.slots if slot.name.startswith(prefix)}
         slots = [slot for slot in self.slots if not slot.name.startswith(prefix)]
@@ -185,7 +188,7 @@ class Layout:
         return slot.name.rpartition(".")[0] in self._growing
 
     def _grow(self, slot: Slot) -> bool:
-        """Add another input behind a connected one that grows; return whether it is new."""
+        """Add another input after a connected one of a group that grows; return whether it did."""
         group = slot.name.rpartition(".")[0]
         spec = self._growing.get(group)
         if slot.link is None or spec is None or spec.template is None:
@@ -197,6 +200,7 @@ class Layout:
         return True
 
     def _add_grown(self, group: str, spec: Input, ordinal: int) -> None:
+        """Add the inputs with this number of a group that grows; slots of the same name only give them their links."""
         template = spec.template
         if template is None or ordinal >= template.most:
             return
@@ -231,15 +235,15 @@ class Layout:
         values = [widget.value for widget in self.widgets[2:]]
         return values.index(choice.value) if choice is not None and choice.value in values else -1
 
-    def _add_option(self, behind: Widget | None) -> None:
-        """Add an empty option at the end of a list of options, if it has none."""
-        if behind is None or behind is not self.widgets[-1] or (behind.name.startswith("option") and not behind.value):
+    def _add_option(self, last: Widget | None) -> None:
+        """Add an empty option after the last widget, unless that is an empty option itself."""
+        if last is None or last is not self.widgets[-1] or (last.name.startswith("option") and not last.value):
             return
         self.widgets.append(Widget(f"option{len(self.widgets) - 1}", ""))
 
 
 def _iter_extra_inputs(definition: NodeDefinition, quirk: NodeQuirk) -> Iterator[Input]:
-    """Return the inputs that the editor itself adds to a class: players, viewers, upload buttons."""
+    """Yield the inputs that the editor itself adds to a class: players, viewers, upload buttons."""
     if quirk.extra_input is not None:
         name, type_ = quirk.extra_input
         yield Input(name, type_, "link", slot_type=type_)
@@ -251,6 +255,7 @@ def _iter_extra_inputs(definition: NodeDefinition, quirk: NodeQuirk) -> Iterator
 
 
 def _parse_ordinal(name: str, names: tuple[str, ...] | None) -> int | None:
+    """Return the number of a slot in its group: where it is among the names, or the digits at its end."""
     if names is not None:
         return names.index(name) if name in names else None
     digits = name[len(name.rstrip("0123456789")) :]

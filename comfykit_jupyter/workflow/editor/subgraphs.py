@@ -27,7 +27,7 @@ _BYPASS_MARK = "proxyBypassedToSubgraphInput"
 _PREFIX = re.compile(r"\s*(\d{1,15})\s*:\s*(.+)", re.DOTALL)
 
 
-def sort_leaves_first(file: File, called: str) -> list[Graph]:
+def sort_leaves_first(file: File, workflow_name: str) -> list[Graph]:
     """Return the subgraphs, each behind those that it contains; raise WorkflowError for a circle."""
     depth: dict[str, int] = {}
     for start in file.subgraphs:
@@ -40,11 +40,13 @@ def sort_leaves_first(file: File, called: str) -> list[Graph]:
                 depth[id_] = 1 + max((depth[each] for each in _iter_used(file, id_)), default=0)
             elif inner in path:
                 name = one_line(file.subgraphs[inner].name)
-                raise WorkflowError(f"{called}: the subgraph {name} contains itself: open and save it in the editor")
+                raise WorkflowError(
+                    f"{workflow_name}: the subgraph {name} contains itself: open and save it in the editor"
+                )
             else:
                 path[inner] = _iter_used(file, inner)
     if any(each > _MAX_DEPTH for each in depth.values()):
-        raise WorkflowError(f"{called}: its subgraphs are more than {_MAX_DEPTH} deep")
+        raise WorkflowError(f"{workflow_name}: its subgraphs are more than {_MAX_DEPTH} deep")
     return [file.subgraphs[id_] for id_ in depth]
 
 
@@ -57,7 +59,7 @@ class Promotion:
     """Promotes widgets while the graphs of a file are assembled, one after another, inner ones first."""
 
     file: File
-    called: str
+    workflow_name: str
     recent: bool
 
     def __post_init__(self) -> None:
@@ -89,7 +91,9 @@ class Promotion:
         """Add an input to an instance for each proxy that has none, and set the proxies' values."""
         graph = self.file.subgraphs[node.type]
         if len(node.proxies) > _MAX_PROXIES:
-            raise WorkflowError(f"{self.called}: node {one_line(node.id)} shows more than {_MAX_PROXIES:,} widgets")
+            raise WorkflowError(
+                f"{self.workflow_name}: node {one_line(node.id)} shows more than {_MAX_PROXIES:,} widgets"
+            )
         proxies = [_normalize(graph, proxy) for proxy in node.proxies]
         values = node.values if isinstance(node.values, list) else []
         shown = self._find_shown(node, graph) if proxies else {}

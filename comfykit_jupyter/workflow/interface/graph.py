@@ -282,15 +282,16 @@ class WorkflowGraph(ABC):
 
     @cached_property
     def _ids(self) -> Mapping[str, list[str]]:
-        """Node IDs by what a node may be called: its title or its class."""
+        """Node IDs by the other two names that a user may give for a node: its title and its class."""
         ids: dict[str, list[str]] = {}
         for id_, node in self.prompt.items():
-            for called in {self._titles[id_].text, node["class_type"]} - {""}:
-                ids.setdefault(called, []).append(id_)
+            for name in {self._titles[id_].text, node["class_type"]} - {""}:
+                ids.setdefault(name, []).append(id_)
         return ids
 
-    def _find_nodes(self, called: str) -> list[str]:
-        return [called] if called in self.prompt else self._ids.get(called, [])
+    def _find_nodes(self, node_name: str) -> list[str]:
+        """Return the IDs of the nodes with this ID, title or class."""
+        return [node_name] if node_name in self.prompt else self._ids.get(node_name, [])
 
     def _list_inputs(self, node_id: str, definitions: Definitions | None) -> list[str]:
         node = self.prompt[node_id]
@@ -300,11 +301,11 @@ class WorkflowGraph(ABC):
     def _has_input(self, node_id: str, field: str, definitions: Definitions | None) -> bool:
         return field in self._list_inputs(node_id, definitions)
 
-    def _explain_unknown(self, name: str, called: str, field: str, definitions: Definitions | None) -> Problem:
-        ids = self._find_nodes(called)
+    def _explain_unknown(self, name: str, node_name: str, field: str, definitions: Definitions | None) -> Problem:
+        ids = self._find_nodes(node_name)
         if len(ids) > 1:
             ways = " or ".join(f'"{one_line(id_)}.{one_line(field)}"' for id_ in ids[:3])
-            return Problem(name, f"{one_line(name)}: {len(ids)} nodes are called {one_line(called)}: use {ways}")
+            return Problem(name, f"{one_line(name)}: {len(ids)} nodes are called {one_line(node_name)}: use {ways}")
         if ids:
             title = self.get_title(ids[0], definitions)
             names = self._list_inputs(ids[0], definitions)

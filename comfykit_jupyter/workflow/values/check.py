@@ -58,10 +58,10 @@ class _Checker:
     def check(self, values: Mapping[str, Any], *, partial: bool) -> dict[str, CheckedValue]:
         missing = {name for name, value in values.items() if is_missing(value)}
         for name, value in values.items():
-            called = name if isinstance(name, str) else short_repr(name)
-            parameter = self.find_parameter(called)
+            given_name = name if isinstance(name, str) else short_repr(name)
+            parameter = self.find_parameter(given_name)
             if parameter is not None and name not in missing:
-                self.check_parameter(parameter, called, value)
+                self.check_parameter(parameter, given_name, value)
         if not partial:
             for parameter in self.workflow.get_parameters(self.definitions).values():
                 if parameter.required and (parameter.name not in values or parameter.name in missing):
@@ -77,12 +77,12 @@ class _Checker:
             self.problems.extend(error.problems)
             return None
 
-    def check_parameter(self, found: Parameter, called: str, given: Any) -> None:
+    def check_parameter(self, found: Parameter, given_name: str, given: Any) -> None:
         """Check a value for all inputs of its parameter; report a problem for each that can't accept it.
 
-        Problems call the parameter as the user did, which may be by an address.
+        Problems name the parameter as the user did, which may be by an address.
         """
-        parameter = found if called == found.name else replace(found, name=called)
+        parameter = found if given_name == found.name else replace(found, name=given_name)
         value = to_plain_scalar(given)
         inputs = self.find_inputs(parameter)
         random = isinstance(value, str) and value == RANDOM and all(each.is_seed(found.name) for each in inputs)

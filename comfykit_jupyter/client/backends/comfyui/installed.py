@@ -1,4 +1,4 @@
-"""What is installed on a ComfyUI server, as far as it says so: packs of nodes with their versions, hashes of models."""
+"""Find out what is installed on a ComfyUI server, as far as it says so: versions of node packs, hashes of models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from comfykit_jupyter.workflow.untrusted_json import to_list, to_mapping
 _MAX_PACKS = 2_000
 _MAX_TEXT = 200
 _PACK_ROUTES = ("/customnode/installed", "/v2/customnode/installed")
-"""ComfyUI-Manager's, as a pack and as a part of ComfyUI."""
+"""Where ComfyUI-Manager lists the packs: the one that is installed as a pack, and the one that is a part of ComfyUI."""
 
 
 class InstalledServer(Protocol):
@@ -24,7 +24,9 @@ class InstalledServer(Protocol):
 
 
 async def find_packs(server: InstalledServer) -> dict[str, str]:
-    """Return the versions of the packs that are in use, by name: of nodes by ComfyUI-Manager, and PyTorch.
+    """Return the version of PyTorch and those of the node packs in use, by name.
+
+    Only ComfyUI-Manager knows the packs; without it there are none.
 
     Raises:
         ServerError: The server can't be reached.
@@ -67,7 +69,11 @@ async def find_model_hash(server: InstalledServer, name: str, size: int) -> str:
 
 
 async def _ask(server: InstalledServer, path: str, **options: Any) -> Any:
-    """Return what a route answers; None if the server has no such route."""
+    """Return the answer of a route; None for an error, as from a server that has no such route.
+
+    Raises:
+        ServerError: The server can't be reached.
+    """
     try:
         return await server.request_json("GET", path, **options)
     except ServerError as error:

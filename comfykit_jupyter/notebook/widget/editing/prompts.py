@@ -1,4 +1,4 @@
-"""Find earlier texts of a form's field, and the files of wildcards that a text can name."""
+"""Find earlier texts of a form's field, and the wildcard files that a text can name."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MAX_PROMPTS = 100
 MAX_CHARACTERS = 200_000
 """Characters of all of them."""
 WILDCARDS = Path("wildcards")
-"""The folder of the files of wildcards; see `wildcards`."""
+"""The folder of the wildcard files; see `wildcards`."""
 MAX_WILDCARDS = 2000
-"""Files of wildcards that the page gets."""
+"""Wildcard files that the page gets."""
 MAX_ENTRIES = 20_000
-"""Files of the folder that are looked at."""
+"""Files of any kind that are looked at, in case the folder has a whole disk below it."""
 _WILDCARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_/ -]{0,99}")
 
 
@@ -46,13 +46,13 @@ class PromptHistory:
         """Return the texts that a parameter had in earlier runs, the newest first and each once.
 
         Args:
-            name: The name of the parameter. In another workflow an address may mean another text, so that it only
-                counts in this one.
+            name: The name of the parameter. If it is an address, such as `6.text`, only runs of the same workflow
+                count, since node 6 of another one may be anything.
             results: The results of the form's own runs, the oldest first. They are newer than what was kept.
         """
         found: dict[str, None] = {}
         left = MAX_CHARACTERS
-        for text in self._iterate(name, results):
+        for text in self._iter_texts(name, results):
             if not text.strip() or text in found or len(text) > left:
                 continue
             found[text] = None
@@ -61,7 +61,8 @@ class PromptHistory:
                 break
         return list(found)
 
-    def _iterate(self, name: str, results: Sequence[ExecuteResult]) -> Iterator[str]:
+    def _iter_texts(self, name: str, results: Sequence[ExecuteResult]) -> Iterator[str]:
+        """Yield the texts of the form's own runs, then those of the runs that were kept, the newest first."""
         for result in reversed(results):
             if isinstance(text := result.params.get(name), str):
                 yield text

@@ -168,6 +168,6 @@ def find_prompt(fields: Iterable[Field]) -> str:
     texts = [field for field in fields if field.kind in ("text", "multiline")]
     names = {field.name: f"{field.name} {field.label} {field.node}".lower() for field in texts}
     asked = [field for field in texts if "negativ" not in names[field.name]]
-    called = [field for field in asked if "prompt" in names[field.name] or "positiv" in names[field.name]]
+    prompts = [field for field in asked if "prompt" in names[field.name] or "positiv" in names[field.name]]
     long = [field for field in asked if field.kind == "multiline"]
-    return next((field.name for field in (*called, *long)), "")
+    return next((field.name for field in (*prompts, *long)), "")

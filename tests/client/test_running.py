@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
+from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ExecuteResult, RunFailed, Workflow
 from comfykit_jupyter.sandbox import Sandbox
@@ -209,6 +210,24 @@ def test_failed_submission_does_not_block_others(
     wrong = kit.options(raise_on_error=False).submit(tmp_path / "missing.json")  # else it is not even started
     assert kit.submit(workflows.text()).result(20).status == "completed"
     assert "missing.json" in str(wrong.result().msg)
+
+
+@pytest.mark.parametrize("end", ["fails", "is cancelled"])
+def test_submission_that_ends_before_its_turn_lets_no_other_overtake(end: str, proxy: Proxy, make_kit: MakeKit) -> None:
+    kit = make_kit(proxy.url, raise_on_error=False)
+    held = proxy.held["/upload/image"] = threading.Event()
+    first = kit.submit(workflows.inverted(), image=Image.frombytes("RGB", (4, 4), os.urandom(48)))
+    proxy.wait_for(lambda seen: seen.path == "/upload/image")
+    middle = kit.submit(workflows.picture(), width="wide" if end == "fails" else 16)
+    if end == "is cancelled":
+        middle.cancel()
+    assert middle.result(20).status == "failed"
+    last = kit.submit(workflows.text())
+    with pytest.raises(TimeoutError):
+        last.result(0.5)
+    held.set()
+    ids = [run.result(20).prompt_id for run in (first, last)]
+    assert [json.loads(seen.body)["prompt_id"] for seen in proxy.requests("POST", "/prompt")] == ids
 
 
 def test_workflow_can_be_changed_after_submission(kit: ComfyKit) -> None:

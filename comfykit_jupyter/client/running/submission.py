@@ -42,6 +42,12 @@ def _is_checked_at_once(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike)) and not str(value).startswith(_ADDRESSES)
 
 
+async def _wait_for_turn(before: asyncio.Event) -> None:
+    """Wait until the submission before has passed its turn on, but not longer than `TURN`."""
+    with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # in a forked process nothing sets the event
+        await loop.wait_for(before.wait(), TURN)
+
+
 class Submission:
     """What is sent for one run. The submissions to a server are posted in the order in which they were started.
 
@@ -97,6 +103,7 @@ class Submission:
         self._replied.set()
         self._before: asyncio.Event | None = None
         self._turn = asyncio.Event()
+        self._passing: asyncio.Task[None] | None = None
 
     def take_warnings(self) -> list[str]:
         """Return a line for each value that was ignored, and one if the run can't be kept; each line once."""
@@ -246,8 +253,7 @@ class Submission:
         """
         extra = workflow.build_pnginfo(binding.prompt, self.known)
         if self._before is not None:
-            with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # in a forked process nothing sets the event
-                await loop.wait_for(self._before.wait(), TURN)
+            await _wait_for_turn(self._before)
             self._before = None
         sender = build_sender("" if self.call is None else self.call.name, self._id)
         order = self._order = Order(self._id, workflow, binding, extra, sender=sender)
@@ -318,7 +324,18 @@ class Submission:
             self.prompt_id = error.prompt_id
 
     def pass_turn(self) -> None:
-        """Let the next submission continue: this one was posted, or never will be."""
+        """Let the next submission continue: this one was posted, or never will be.
+
+        One that ends before its turn passes it on when it comes: the next one must not overtake those before it.
+        """
+        before, self._before = self._before, None
+        if before is None or before.is_set():
+            self._turn.set()
+        else:
+            self._passing = asyncio.ensure_future(self._pass_turn_after(before))
+
+    async def _pass_turn_after(self, before: asyncio.Event) -> None:
+        await _wait_for_turn(before)
         self._turn.set()
 
     @property

@@ -16,6 +16,7 @@ import { SweepHeader } from "./header";
 import { LibraryBar } from "./libraryBar";
 import { perform, removeValue } from "./perform";
 import { PointLightbox, showPoint } from "./pointLightbox";
+import { listCells } from "./state/cells";
 import type { Explorer } from "./state/explorer";
 import { type Action, findAction } from "./state/keys";
 import { type Layout, layOut } from "./state/layout";
@@ -41,7 +42,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
   const { points } = explorer;
   const library = explorer instanceof Library ? explorer : undefined;
   const layout = useLayout(explorer, library, width, turn);
-  const list = useMemo(() => listInOrder(layout), [layout]);
+  const list = useMemo(() => listCells(layout), [layout]);
   const sequence = explorer.sequence ?? list;
   useFocusInSight(explorer, layout, list);
   useLayoutEffect(() => {
@@ -218,17 +219,6 @@ function look(explorer: Explorer, visible: number[], around: number[], layout: L
   explorer.look(visible);
   const started = [explorer.focused, ...visible].filter((point) => explorer.points.getState(point) !== "waiting");
   queueMicrotask(() => explorer.details.want(started)); // after the pictures
-}
-
-/** List all points in the order in which they are read: line by line. */
-function listInOrder(layout: Layout): number[] {
-  const found: number[] = [];
-  for (let row = 0; row < layout.rows.count; row++)
-    for (let column = 0; column < layout.columns.count; column++) {
-      const point = layout.pointAt(row, column);
-      if (point >= 0) found.push(point);
-    }
-  return found;
 }
 
 /** When the focused point disappears, move the focus to the point in its place. */

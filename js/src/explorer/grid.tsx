@@ -5,6 +5,7 @@ import { Button } from "../buttons";
 import { listen, observeSize } from "../listen";
 import { isEqual } from "../session/protocol";
 import { buildCellId, Cell } from "./cell";
+import { listBetween, listCells } from "./state/cells";
 import type { Explorer } from "./state/explorer";
 import {
   chooseCells,
@@ -63,8 +64,7 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
     let shown = NO_SIGHT;
     let shownAt = 0;
     const find = (): Sight => {
-      const height = (element.clientHeight || innerHeight) - layout.headHeight;
-      const width = (element.clientWidth || innerWidth) - layout.labelWidth - layout.groupWidth;
+      const { width, height } = measureView(element, layout);
       return {
         rows: findSight(layout.rows, layout.height, element.scrollTop, height),
         columns: findSight(layout.columns, layout.width, element.scrollLeft, width),
@@ -324,43 +324,26 @@ function findPoint(event: MouseEvent): number | undefined {
   return cell ? Number(cell.dataset.point) : undefined;
 }
 
-/** List the points of some rows and columns. */
-function listCells(layout: Layout, rows: Range, columns: Range): number[] {
-  const found: number[] = [];
-  for (let row = rows.first; row < rows.end; row++)
-    for (let column = columns.first; column < columns.end; column++) {
-      const point = layout.pointAt(row, column);
-      if (point >= 0) found.push(point);
-    }
-  return found;
-}
-
-/** List the points of the rectangle between two points; in lines, all points from one to the other. */
-export function listBetween(layout: Layout, from: number, to: number): number[] {
-  const [start, end] = [layout.find(from), layout.find(to)];
-  if (!start || !end) return [to];
-  if (layout.flat) {
-    const place = ([row, column]: [number, number]) => row * layout.columns.inner + column;
-    const [first, last] = [place(start), place(end)].sort((one, other) => one - other) as [number, number];
-    return Array.from({ length: last - first + 1 }, (_, index) => first + index)
-      .map((index) => layout.pointAt(Math.floor(index / layout.columns.inner), index % layout.columns.inner))
-      .filter((point) => point >= 0);
-  }
-  const span = (at: 0 | 1): Range => ({ first: Math.min(start[at], end[at]), end: Math.max(start[at], end[at]) + 1 });
-  return listCells(layout, span(0), span(1));
-}
-
 /** Scroll just as far as a point needs to be in sight as a whole. */
 function scrollToPoint(box: HTMLElement, layout: Layout, point: number): void {
   const place = layout.find(point);
   if (!place) return;
-  const side = layout.labelWidth + layout.groupWidth;
   const top = findOffset(layout.rows, place[0], layout.height);
   const left = findOffset(layout.columns, place[1], layout.width);
-  const height = box.clientHeight - layout.headHeight;
-  const width = box.clientWidth - side;
-  if (top < box.scrollTop) box.scrollTop = top;
-  else if (top + layout.height > box.scrollTop + height) box.scrollTop = top + layout.height - height;
-  if (left < box.scrollLeft) box.scrollLeft = left;
-  else if (left + layout.width > box.scrollLeft + width) box.scrollLeft = left + layout.width - width;
+  const view = measureView(box, layout);
+  box.scrollTop = findScroll(box.scrollTop, view.height, top, layout.height);
+  box.scrollLeft = findScroll(box.scrollLeft, view.width, left, layout.width);
+}
+
+/** Return where to scroll to, from `scroll`, so that something of this size is in sight. */
+function findScroll(scroll: number, view: number, offset: number, size: number): number {
+  return offset < scroll ? offset : Math.max(scroll, offset + size - view);
+}
+
+/** Return the pixels in which cells are in sight, beside their labels. */
+function measureView(box: HTMLElement, layout: Layout): { width: number; height: number } {
+  return {
+    width: (box.clientWidth || innerWidth) - layout.labelWidth - layout.groupWidth,
+    height: (box.clientHeight || innerHeight) - layout.headHeight,
+  };
 }

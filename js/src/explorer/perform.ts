@@ -1,8 +1,8 @@
 /** Performs the action of a key in an explorer: moves the focus, marks, selects, arranges. */
 
 import { clamp } from "../number";
-import { listBetween } from "./grid";
 import { isFlat, transpose } from "./state/arrangement";
+import { listBetween, listRow } from "./state/cells";
 import type { Explorer } from "./state/explorer";
 import type { Action } from "./state/keys";
 import { findPosition, type Layout, stepSize } from "./state/layout";
@@ -81,9 +81,7 @@ function findNeighbour(
   if (layout.flat && sideways !== 0) return goBy(sideways);
   const point = layout.pointAt(row, column);
   // A line may be shorter than the one before.
-  for (let left = column - 1; layout.flat && left >= 0; left--)
-    if (point < 0 && layout.pointAt(row, left) >= 0) return layout.pointAt(row, left);
-  return point;
+  return layout.flat && point < 0 ? listRow(layout, row).at(-1) : point;
 }
 
 /** Return the row a screen above or below. */
@@ -93,12 +91,7 @@ function stepRows(layout: Layout, row: number, by: number): number {
 }
 
 function findEdge(layout: Layout, list: number[], row: number, toEnd: boolean, whole: boolean): number | undefined {
-  if (whole) return toEnd ? list.at(-1) : list[0];
-  for (let column = toEnd ? layout.columns.count - 1 : 0; column >= 0; column--) {
-    const point = layout.pointAt(row, column);
-    if (point >= 0) return point;
-  }
-  return undefined;
+  return (whole ? list : listRow(layout, row)).at(toEnd ? -1 : 0);
 }
 
 /** Leave out the value of a point's row or column. Without rows and columns, leave out its value on the last axis. */

@@ -183,9 +183,7 @@ function useReturningFocus(box: RefObject<HTMLElement | null>, lines: readonly L
     const focused = document.activeElement?.closest<HTMLElement>("[data-output]");
     if (focused?.dataset.output === key) return;
     const line = lines.find(({ segments }) =>
-      segments.some(({ run, items, texts }) =>
-        [...items, ...texts].some((item) => run.id === closed.run && item?.key === closed.key),
-      ),
+      segments.some(({ run, items, texts }) => [...items, ...texts].some((item) => getOutputKey(run, item) === key)),
     );
     if (!line) return;
     const { scrollTop, clientHeight } = element;

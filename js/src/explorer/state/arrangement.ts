@@ -27,11 +27,11 @@ export interface Arrangement {
   size: number;
 }
 
-/** The lowest rating of a filter. */
+/** Returns whether a point passes each filter. */
 const FILTERS: Record<Filter, (points: Points, point: number) => boolean> = {
   all: () => true,
   done: (points, point) => points.isDone(point),
-  picked: (points, point) => points.getMarks(point).star && !points.getMarks(point).rejected,
+  picked: (points, point) => points.isPicked(point),
   rated: (points, point) => points.getMarks(point).rating > 0,
   unrated: (points, point) => points.isDone(point) && (points.getMarkByte(point) & 0x1f) === 0,
   rejected: (points, point) => points.getMarks(point).rejected,

@@ -212,7 +212,7 @@ export class Explorer extends Session {
   /** The points that are picked among those that are shown. */
   listPicked(): number[] {
     const shown = this.sequence ?? Array.from({ length: this.points.count }, (_, point) => point);
-    return shown.filter((point) => (this.points.getMarkByte(point) & 3) === 1);
+    return shown.filter((point) => this.points.isPicked(point));
   }
 
   /** Return whether marks and notes can be kept. If not, say so. */

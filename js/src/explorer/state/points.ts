@@ -29,13 +29,18 @@ export class Points {
     return this.getState(point) === "completed";
   }
 
+  /** Return whether a point is picked: it has a star, and is not rejected. */
+  isPicked(point: number): boolean {
+    return (this.getMarkByte(point) & 3) === 1;
+  }
+
   /** Return whether a point was made with another model file of the same name. */
   isStale(point: number): boolean {
     return ((this.#states[point] ?? 0) & STALE) > 0;
   }
 
   getMarks(point: number): Marks {
-    return decodeMarks(this.#marks[point] ?? 0);
+    return decodeMarks(this.getMarkByte(point));
   }
 
   /** Return the byte of a point's marks. */

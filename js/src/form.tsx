@@ -138,7 +138,7 @@ function Advanced({ count, hasError, children }: AdvancedProps) {
 /** Run the form of a view, or move the focus to the field that prevents it. */
 export function runForm(session: Session, root: Element, uid: string): void {
   if (isAwaitingFields(session)) return;
-  const name = session.run();
+  const name = session.submitter.submit();
   if (name !== undefined) focusField(root, `${uid}-${name}`);
 }
 
@@ -195,15 +195,15 @@ function RunButtons({ session, uid }: FormProps) {
           aria-label="Number of runs"
           min={1}
           max={MAX_RUNS}
-          value={typed ?? session.runCount}
+          value={typed ?? session.submitter.runCount}
           disabled={closed}
           onInput={({ currentTarget }) => {
             setTyped(currentTarget.value);
-            session.runCount = clamp(Math.round(currentTarget.valueAsNumber) || 1, 1, MAX_RUNS);
+            session.submitter.runCount = clamp(Math.round(currentTarget.valueAsNumber) || 1, 1, MAX_RUNS);
           }}
           onChange={() => {
             setTyped(null);
-            if (session.get("plan")) session.setList();
+            if (session.get("plan")) session.submitter.setList();
           }}
         />
       </span>

@@ -53,13 +53,13 @@ export function ChoiceControl({ session, field, id, value, error }: ControlProps
     missing,
     attributes: buildAttributes(id, shownError, hasNote),
     onChoose: (choice: Value) => session.values.set(name, choice),
-    onSeveral: multiselect || several ? undefined : () => session.setList(name, [value]),
+    onSeveral: multiselect || several ? undefined : () => session.submitter.setList(name, [value]),
   };
   const options: ComboboxProps = { ...common, count: field.choice_count, onOpen: loadChoices, choices };
   /** Keep several values. If only one is left, it is the field's value again. */
   const keep = (chosen: Value) => {
     const values = chosen as Value[];
-    if (values.length > 1) session.setList(name, values);
+    if (values.length > 1) session.submitter.setList(name, values);
     else session.values.set(name, values[0] ?? value);
   };
 

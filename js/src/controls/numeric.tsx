@@ -143,7 +143,7 @@ export function NumberInput(props: NumberInputProps) {
     if (next !== undefined) return set(next);
     if (typed.trim() !== "" && !takesList(typed)) return showError(formatNotANumber(typed));
     if (typed.trim() === "") showValue();
-    session.setList(field.name, typed.trim());
+    session.submitter.setList(field.name, typed.trim());
   };
   // A changed text has been committed by now. What remains is a text that was changed back: nothing to commit.
   const onBlur = () => {

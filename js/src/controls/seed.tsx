@@ -20,9 +20,9 @@ export function SeedControl(props: ControlProps) {
   const random = value === "random";
   const lastText = session.get("runs").find((run) => run.seeds?.[field.name] !== undefined)?.seeds[field.name];
   const last = toInteger(lastText);
-  const current: SeedMode = random ? "random" : session.incrementing.has(field.name) ? "increment" : "fixed";
+  const current: SeedMode = random ? "random" : session.seeds.incrementing.has(field.name) ? "increment" : "fixed";
   const setMode = (mode: SeedMode) => {
-    session.setIncrementing(field.name, mode === "increment");
+    session.seeds.setIncrementing(field.name, mode === "increment");
     if (mode === "random") session.values.set(field.name, mode);
     else if (random && last === null) session.values.set(field.name, toWire(drawSeed(field)));
     else if (random && last !== null) session.values.set(field.name, toWire(mode === "increment" ? last + 1n : last));

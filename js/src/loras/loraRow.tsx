@@ -156,7 +156,7 @@ function Strengths({ session, id, field, row, onSet }: StrengthsProps) {
   return (
     <div class="ck-line ck-strengths">
       {renderInput("", model, (next, delay) => {
-        if (isSeveral) session.setList(list);
+        if (isSeveral) session.submitter.setList(list);
         onSet([name, next, hasTwo ? clip : next, on], delay);
       })}
       {hasTwo && renderInput(" CLIP", clip, (next, delay) => onSet([name, model, next, on], delay))}

@@ -13,7 +13,7 @@ export async function changeMany(
 ): Promise<boolean> {
   const undone = session.get("undo");
   const seeds = session.get("fields").filter((field) => field.kind === "seed");
-  const before = [...session.incrementing];
+  const before = [...session.seeds.incrementing];
   session.values.flush();
   const answer = await session.requestOrNotify(kind, { name });
   if (!answer) return false;
@@ -31,7 +31,7 @@ export async function changeMany(
   if (kind === "reset_all") session.values.edited.clear();
   // They are kept with what was typed, should the kernel restart.
   for (const each of (answer.names ?? []) as string[]) session.values.edited.add(each);
-  for (const seed of seeds) session.setIncrementing(seed.name, counting.includes(seed.name));
+  for (const seed of seeds) session.seeds.setIncrementing(seed.name, counting.includes(seed.name));
   session.drafts.save();
   return true;
 }

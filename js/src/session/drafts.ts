@@ -2,18 +2,18 @@
 
 import { type Masks, splitMasked } from "../masks/masks";
 import { type Draft, EMPTY_DRAFT, readDraft, writeDraft } from "./draftStorage";
-import { type Field, isEqual, type Value } from "./protocol";
+import { type Field, isEqual, type Traits, type Value } from "./protocol";
+import type { Seeds } from "./seeds";
 import type { Values } from "./values";
 
 /** The form whose draft is kept. */
 interface DraftForm {
   readonly values: Values;
   readonly masks: Masks;
-  /** The seeds that are incremented after each run. */
-  readonly incrementing: Set<string>;
-  getFields(): readonly Field[];
-  /** Return what distinguishes this form: its notebook and its workflow. Empty if drafts are not kept. */
-  getDraftKey(): string;
+  readonly seeds: Seeds;
+  /** What distinguishes this form: its notebook and its workflow. Empty if drafts are not kept. */
+  readonly draftKey: string;
+  get(trait: "fields"): Traits["fields"];
 }
 
 /** The draft of one form. */
@@ -37,10 +37,10 @@ export class Drafts {
    * A kernel that has found the last run has its values, which are no reason to drop what was typed after it.
    */
   restore(): void {
-    const key = this.#form.getDraftKey();
+    const key = this.#form.draftKey;
     if (!key || key === this.#key) return;
     this.#key = key;
-    const { incrementing } = this.#form;
+    const { incrementing } = this.#form.seeds;
     const draft = readDraft(key);
     this.#ran = draft.ran;
     this.#form.masks.restore(draft.masks ?? {});
@@ -48,11 +48,11 @@ export class Drafts {
       incrementing.clear();
       for (const name of draft.counting) incrementing.add(name);
     }
-    for (const field of this.#form.getFields()) this.#restoreValue(field, draft);
+    for (const field of this.#form.get("fields")) this.#restoreValue(field, draft);
   }
 
   #restoreValue({ name, default: initial }: Field, draft: Draft): void {
-    const { values, masks, incrementing } = this.#form;
+    const { values, masks, seeds } = this.#form;
     const value = draft.values[name] ?? draft.ran[name];
     const current = values.get(name) ?? initial ?? null;
     // The image may be there already, for example if the cell gives it.
@@ -64,7 +64,7 @@ export class Drafts {
       if (mask && !masks.sendAgain(name, image)) masks.reportLost(name);
     }
     if (!(name in draft.values)) values.edited.delete(name);
-    else if (!incrementing.has(name)) this.restored.push(name);
+    else if (!seeds.incrementing.has(name)) this.restored.push(name);
   }
 
   /** Restore the draft of another workflow, if a view has restored one before. */
@@ -86,9 +86,10 @@ export class Drafts {
   /** Save the values that were set here and differ from the workflow's own. */
   save(): void {
     if (!this.#key) return;
-    const { values, incrementing } = this.#form;
+    const { values, seeds } = this.#form;
+    const { incrementing } = seeds;
     const isOfWorkflow = this.#form
-      .getFields()
+      .get("fields")
       .every(({ name, seed_mode }) => incrementing.has(name) === (seed_mode === "increment"));
     const draft: Draft = {
       values: this.#findChanged((name) => values.edited.has(name)),
@@ -104,7 +105,7 @@ export class Drafts {
   /** Find the values that differ from the workflow's own. */
   #findChanged(isWanted: (name: string) => boolean): Draft["values"] {
     const changed: Draft["values"] = {};
-    for (const { name, default: initial } of this.#form.getFields()) {
+    for (const { name, default: initial } of this.#form.get("fields")) {
       const value: Value | undefined = isWanted(name) ? this.#form.values.get(name) : undefined;
       if (value !== undefined && !isEqual(value, initial)) changed[name] = value;
     }
@@ -115,7 +116,7 @@ export class Drafts {
   move(): void {
     if (!this.#key) return;
     writeDraft(this.#key);
-    this.#key = this.#form.getDraftKey();
+    this.#key = this.#form.draftKey;
     writeDraft(this.#key, this.#saved);
   }
 }

@@ -1,28 +1,16 @@
 /** The state that all views of a model share, and the actions of its user. */
 
-import { addArticle } from "../format";
 import { Masks, splitMasked } from "../masks/masks";
-import { toInteger, toWire } from "../number";
 import { Cancelling } from "./cancelling";
 import { type Answer, Channel, getErrorMessage, toBytes } from "./channel";
 import { Drafts } from "./drafts";
 import { Host } from "./host";
 import { MediaCache } from "./media";
 import { Preview } from "./preview";
-import {
-  type Field,
-  type Item,
-  isEqual,
-  isMediaKind,
-  isRecord,
-  type Model,
-  type Pool,
-  type Run,
-  type Server,
-  type Traits,
-  type Value,
-} from "./protocol";
+import { type Item, isRecord, type Model, type Pool, type Run, type Server, type Traits } from "./protocol";
+import { Seeds } from "./seeds";
 import { Sight } from "./sight";
+import { Submitter } from "./submitter";
 import { Uploads } from "./uploads";
 import { Values } from "./values";
 
@@ -63,33 +51,25 @@ export type Topic = "state" | "progress" | "preview" | "uploads" | "grid" | `poi
 export class Session {
   readonly channel: Channel;
   readonly values: Values;
+  readonly seeds: Seeds;
   readonly drafts: Drafts;
+  readonly submitter: Submitter;
   readonly uploads: Uploads;
   readonly masks: Masks;
   readonly media: MediaCache;
   readonly preview: Preview;
-  /** The seeds that are incremented after each run. */
-  readonly incrementing = new Set<string>();
-  /** Typed texts that are not values of their fields, as error messages by name: they prevent a run. */
-  readonly invalid = new Map<string, string>();
   readonly cancelling: Cancelling;
   readonly sight: Sight;
+  /** Typed texts that are not values of their fields, as error messages by name: they prevent a run. */
+  readonly invalid = new Map<string, string>();
   /** Rises when what was typed into the form is dropped. */
   generation = 0;
-  /** The number of runs that the Run button starts. */
-  runCount = 1;
   readonly #model: Model;
   readonly #host: Host;
   readonly #subscribers = new Map<Topic, Set<() => void>>();
   readonly #cleanups: (() => void)[] = [];
   /** The items of runs that have more of them than their trait holds. */
   readonly #items: Record<string, Item[]> = {};
-  /** The lists of values that were sent and are not answered yet. */
-  readonly #sentLists = new Set<Traits["lists"]>();
-  /** The seeds whose modes were taken from the workflow. */
-  readonly #seenSeeds = new Set<string>();
-  /** The fields without a required value that prevented a run, with what to do. */
-  readonly #unset = new Map<string, string>();
   /** What the title line shows of the server beside the trait. */
   #address: Pick<Server, "address" | "message" | "servers"> = {};
   #promptId: string | undefined;
@@ -105,19 +85,12 @@ export class Session {
       () => this.#markUncertain(),
       () => this.#host.isKernelIdle,
     );
-    this.values = new Values(
-      this.channel,
-      () => this.get("values"),
-      () => this.#handleValuesChange(),
-    );
+    const onValuesChange = () => this.#handleValuesChange();
+    this.values = new Values(this.channel, () => this.get("values"), onValuesChange);
     this.masks = new Masks(this.channel, (name, error) => this.#handleMaskSent(name, error));
-    this.drafts = new Drafts({
-      values: this.values,
-      masks: this.masks,
-      incrementing: this.incrementing,
-      getFields: () => this.get("fields"),
-      getDraftKey: () => this.#getDraftKey(),
-    });
+    this.seeds = new Seeds(this, onValuesChange);
+    this.drafts = new Drafts(this);
+    this.submitter = new Submitter(this, onValuesChange);
     this.uploads = new Uploads(this.channel, () => this.notify("uploads"));
     this.cancelling = new Cancelling(
       this,
@@ -142,7 +115,7 @@ export class Session {
         else if (this.channel.closed) this.channel.send("hello");
       }),
     );
-    this.#takeSeedModes();
+    this.seeds.takeModes();
     // It fails where the host does not give its models away.
     this.#host.keepReceiving(this.get("comm_id")).catch(() => {});
   }
@@ -150,19 +123,6 @@ export class Session {
   /** Return another model of the page by its ID; rejects if it is gone, or the host has none. */
   async findModel(id: string): Promise<Model> {
     return this.#host.findModel(id);
-  }
-
-  /** Give a field several values, or one again; without a name the number of runs has changed. */
-  setList(name?: string, list?: string | Value[]): void {
-    const sent = { [name ?? ""]: list ?? "" };
-    this.#sentLists.add(sent);
-    void this.requestOrNotify("list", { name, list, times: this.runCount }).then(() => this.#sentLists.delete(sent));
-  }
-
-  /** Whether fields have several values, those included that the kernel has not confirmed yet. */
-  get #hasLists(): boolean {
-    const lists: Traits["lists"] = Object.assign({ ...this.get("lists") }, ...this.#sentLists);
-    return Object.values(lists).some((list) => list.length > 0);
   }
 
   /** Return the current value of a trait. */
@@ -219,61 +179,13 @@ export class Session {
 
   /** Return what is wrong with the value of a field. */
   getError(name: string): string | undefined {
-    return this.values.getError(name) ?? this.#unset.get(name) ?? this.get("errors")[name];
+    return this.values.getError(name) ?? this.submitter.getError(name) ?? this.get("errors")[name];
   }
 
-  /**
-   * Run the values of the form, `runCount` times. Several runs have different seeds.
-   *
-   * Without a value that is required nothing is sent: the name of the field that prevents the run is returned. With
-   * several values in some fields, it is a sweep.
-   */
-  run(): string | undefined {
-    if (this.masks.sending) {
-      void this.masks.sending.then((haveArrived) => haveArrived && this.run());
-      return undefined;
-    }
-    const [invalid] = this.invalid;
-    if (invalid) {
-      const label = this.get("fields").find(({ name }) => name === invalid[0])?.label;
-      this.showNotice(`${label || invalid[0].replace(/^\+loras./, "")}: ${invalid[1]}`);
-      return invalid[0];
-    }
-    const unset = this.get("fields").find((field) => isNeeded(field) && isUnset(this.values.get(field.name)));
-    if (unset) {
-      this.#unset.set(unset.name, formatUnset(unset));
-      this.showNotice("");
-      this.notify("state");
-      return unset.name;
-    }
-    this.values.flush();
-    if (this.#hasLists) {
-      void this.requestOrNotify("sweep", { times: this.runCount });
-      return undefined;
-    }
-    const seeds = this.get("fields").filter(({ kind }) => kind === "seed");
-    const hasFixedSeed = seeds.some(({ name }) => this.values.get(name) !== "random");
-    const names = [...this.values.edited].filter((name) => !this.incrementing.has(name));
-    const submitted = names.map((name) => [name, this.values.get(name)] as const);
-    const ran = this.drafts.findRan(new Set(names));
-    const options = this.runCount > 1 ? { times: this.runCount, seed: hasFixedSeed ? "increment" : "random" } : {};
-    const answered = this.requestOrNotify("run", options);
-    this.#incrementSeeds();
-    void answered.then((answer) => {
-      if (!answer) return;
-      // What was typed since then has not been run.
-      for (const [name, value] of submitted) if (isEqual(this.values.get(name), value)) this.values.edited.delete(name);
-      this.drafts.handleRun(ran);
-      this.#handleValuesChange();
-    });
-    return undefined;
-  }
-
-  /** Set whether a seed is incremented after each run. */
-  setIncrementing(name: string, on: boolean): void {
-    if (on) this.incrementing.add(name);
-    else this.incrementing.delete(name);
-    this.#handleValuesChange();
+  /** The notebook and the workflow of this form, which its draft is stored under; empty if drafts are not kept. */
+  get draftKey(): string {
+    const storage = this.get("storage");
+    return storage && `${this.#host.notebookPath}\n${storage}`;
   }
 
   /** The id of the run on the stage, while it is active. */
@@ -344,7 +256,7 @@ export class Session {
       this.#resetPreview(this.get("progress").prompt_id);
       this.notify("progress");
     } else {
-      if (trait === "fields") this.#takeSeedModes();
+      if (trait === "fields") this.seeds.takeModes();
       if (trait === "status" && !this.active) this.cancelling.clear();
       if (trait === "storage") this.drafts.handleKeyChange();
       this.notify("state");
@@ -352,7 +264,7 @@ export class Session {
   }
 
   #handleValuesChange(): void {
-    for (const name of this.#unset.keys()) if (!isUnset(this.values.get(name))) this.#unset.delete(name);
+    this.submitter.handleValuesChange();
     this.notify("state");
     this.drafts.save();
   }
@@ -393,31 +305,6 @@ export class Session {
     this.#handleValuesChange();
   }
 
-  /** Add the number of runs to each incrementing seed; past its largest value it starts again at its smallest. */
-  #incrementSeeds(): void {
-    for (const { name, kind, min, max } of this.get("fields")) {
-      const seed = kind === "seed" && this.incrementing.has(name) ? toInteger(this.values.get(name)) : null;
-      if (seed === null) continue;
-      const next = seed + BigInt(this.runCount);
-      this.values.set(name, toWire(next > (toInteger(max) ?? next) ? (toInteger(min) ?? 0n) : next));
-    }
-  }
-
-  /** Increment the seeds that the workflow increments, from the first time that their fields are known. */
-  #takeSeedModes(): void {
-    for (const { name, seed_mode } of this.get("fields")) {
-      if (seed_mode !== "increment" || this.#seenSeeds.has(name)) continue;
-      this.#seenSeeds.add(name);
-      this.incrementing.add(name);
-    }
-  }
-
-  /** Return the notebook and the workflow of this form, which its draft is stored under. */
-  #getDraftKey(): string {
-    const storage = this.get("storage");
-    return storage && `${this.#host.notebookPath}\n${storage}`;
-  }
-
   /** Treat the kernel as disconnected until it answers: the connection has changed. */
   #markUncertain(): void {
     if (!this.channel.closed) {
@@ -433,18 +320,4 @@ export class Session {
     this.#notice = ""; // It may say that the kernel is disconnected.
     this.notify("state");
   }
-}
-
-/** Return whether a field must get a value before a run, because the workflow has no valid one. */
-function isNeeded({ required, note }: Field): boolean {
-  return required || Boolean(note);
-}
-
-function isUnset(value: Value | undefined): boolean {
-  return value === undefined || value === null || value === "";
-}
-
-function formatUnset({ kind, note }: Field): string {
-  if (note) return note;
-  return isMediaKind(kind) ? `choose ${addArticle(kind)}` : "required";
 }

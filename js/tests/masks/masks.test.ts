@@ -94,7 +94,7 @@ it("runs nothing if a mask that was painted can't be sent", async () => {
     const session = new Session(model.asModel);
     model.kernel = ({ kind }) => (kind !== "mask" ? {} : error ? { error } : { value: { mask: "new" } });
     session.masks.send("image", strokes());
-    session.run();
+    session.submitter.submit();
     await session.masks.sending;
     await settle();
     expect(session.notice).toBe(error && `image: ${error}`);

@@ -85,7 +85,7 @@ describe("a value that is set", () => {
   it("is sent once for many key presses, and before a run", async () => {
     for (const text of ["a", "a d", "a do", "a dog"]) session.values.set("prompt", text, 300);
     expect(getRequests()).toHaveLength(0);
-    session.run();
+    session.submitter.submit();
     expect(model.sent.map(({ content }) => content.kind)).toEqual(["set", "run"]);
     expect(getRequests()).toMatchObject([{ name: "prompt", value: "a dog" }]);
     await vi.advanceTimersByTimeAsync(1000);

@@ -176,6 +176,15 @@ def test_status_shows_the_account_and_the_task_by_which_its_run_is_cancelled(pag
     assert cloud.task.state == "CANCEL"
 
 
+def test_task_is_cancelled_by_the_id_that_its_run_had_before(page: Page, cloud: RunningHub) -> None:
+    begin_run(page, cloud)
+    own = page.value("run.id").strip("'")
+    cell = page.run(f"%comfykit cancel {own}")
+    page.run("run.cancel()")
+    assert cell.status == "ok", cell.error
+    assert cell.stdout.strip() == f"cancelled {cloud.task.id}"
+
+
 def test_stop_button_cancels_the_task(page: Page, cloud: RunningHub) -> None:
     cell = page.start(LONG)
     wait_until_running(page, cell)

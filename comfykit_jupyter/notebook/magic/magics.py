@@ -177,7 +177,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         runs = find_unfinished_runs()
         if call.arguments:
             wanted = str(call.arguments[0])
-            runs = [run for run in runs if run.prompt_id.startswith(wanted)]
+            # `status` shows the run's own ID until a cloud has given its job another one.
+            runs = [run for run in runs if run.prompt_id.startswith(wanted) or run.id.startswith(wanted)]
             if not runs:
                 raise UsageError(
                     f"cancel: no unfinished run of this kernel has the prompt ID {wanted[:NAME_LENGTH]!r}; "

@@ -68,6 +68,17 @@ def test_form_has_the_fields_of_the_graph_and_shows_the_account(page: Page, clou
     assert server["message"] == "RunningHub, 177814 coins"
 
 
+def test_form_cancels_a_task_by_its_id(page: Page, cloud: RunningHub) -> None:
+    show_cloud_form(page, PICTURE, "steps=3000, width=256, height=256")
+    before = len(cloud.tasks)
+    page.run("run = form.run()")
+    cloud.wait_for(lambda: len(cloud.tasks) > before and cloud.task.begun)
+    page.run("form.cancel(run.prompt_id)")
+    state = cloud.task.state
+    page.run("run.cancel()")
+    assert state == "CANCEL"
+
+
 def test_form_of_an_app_has_the_bounds_and_choices_of_the_site(page: Page) -> None:
     model = show_cloud_form(page, APP)
     fields = {field["name"]: field for field in model.state["fields"]}

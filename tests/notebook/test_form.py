@@ -129,6 +129,15 @@ def test_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page: P
     assert "no longer available" in answer["error"]
 
 
+def test_run_is_cancelled_before_the_form_shows_it(page: Page) -> None:
+    show_form(page, 'kit.form("text_to_image.json", steps=3000, width=256, height=256)')
+    page.run("from threading import Event; from comfykit_jupyter.notebook.page.writer import writer; held = Event()")
+    cell = page.run("writer.post(held.wait)\nrun = form.run()\nform.cancel()\nheld.set()\nrun.result(20)")
+    page.run("run.cancel()")
+    assert "RunFailed" in cell.error
+    assert "cancelled" in cell.error
+
+
 def test_cell_that_waits_for_a_run_ends_with_its_static_output(page: Page) -> None:
     cell = page.run('form = kit.form("picture.json", width=40)\nform')
     slow = (

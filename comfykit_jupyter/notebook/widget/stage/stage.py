@@ -90,6 +90,8 @@ class Stage:
         self._view = view
         self._batch = Batch()
         self._runs: list[Run] = []
+        self._coming: dict[str, Run] = {}
+        """The runs that were added and that the writer has not come to yet, by ID."""
         self._progress: dict[str, Progress] = {}
         self._previews: dict[str, Previews] = {}
         self._sight: dict[str, bool] = {}
@@ -104,6 +106,7 @@ class Stage:
             submit: Submits it once more, after a pause; None if that cannot be done.
         """
         _known_ids.append(run.id)
+        self._coming[run.id] = run
         key = (id(self), run.id)
         previews = Previews(self._view.send, in_sight=self._is_in_sight)
 
@@ -122,11 +125,12 @@ class Stage:
         )
 
     def find(self, prompt_id: str | None) -> Run | None:
-        """Return the unfinished run with this id, or the one on the stage if no id is given."""
-        runs = list(self._runs)
+        """Return the unfinished run with this ID, its own or the server's; without an ID, the one on the stage."""
+        coming = list(self._coming.values())  # first: the writer moves runs from here to the others
+        runs = [*self._runs, *coming]
         if prompt_id is None:
             return self._select(runs)
-        return next((run for run in runs if run.id == prompt_id), None)
+        return next((run for run in runs if prompt_id in (run.id, run.prompt_id)), None)
 
     @property
     def unfinished_runs(self) -> list[Run]:
@@ -215,6 +219,7 @@ class Stage:
 
     def _begin(self, run: Run, previews: Previews, waiting: Waiting) -> None:
         self._runs.append(run)
+        self._coming.pop(run.id, None)
         self._batch.add(waiting)
         self._previews[run.id] = previews
         with self._view.hold_changes():

@@ -104,7 +104,7 @@ class RunView(PageWidget):
         """Cancel a run of this widget, and return when the server knows.
 
         Args:
-            prompt_id: The id of the run; None means the run on the stage.
+            prompt_id: The prompt ID, or the run's own ID; None means the run on the stage.
         """
         run = self.stage.find(prompt_id)
         if run is not None:

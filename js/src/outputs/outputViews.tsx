@@ -1,7 +1,7 @@
 /** Shows outputs: players, texts, downloads and errors. Shared by the stage, the gallery and the lightbox. */
 
 import type { ComponentChildren, RefObject } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button, CopyLink, IconButton } from "../buttons";
 import { saveFile } from "../clipboard";
 import { formatFetched, formatPercent } from "../format";
@@ -120,7 +120,12 @@ interface DownloadProps extends RunOutput {
 export function Download({ session, run, item, class: look, children }: DownloadProps) {
   const [note, setNote] = useState("");
   const release = useRef<(() => void) | undefined>(undefined);
+  const { closed } = session.channel;
   useEffect(() => () => release.current?.(), []);
+  // It may say that the kernel is disconnected.
+  useLayoutEffect(() => {
+    if (!closed) setNote("");
+  }, [closed]);
   const download = () => {
     if (item.kind === "text") {
       const url = URL.createObjectURL(new Blob([item.text ?? ""], { type: "text/plain" }));

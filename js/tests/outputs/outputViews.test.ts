@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { makeRun, settle } from "../model";
-import { setUpPage } from "../page";
+import { findButton, setUpPage } from "../page";
 import { findTile, makeItem, serveMedia } from "./outputs";
 
 const page = setUpPage();
@@ -45,6 +45,18 @@ describe("after the kernel was disconnected", () => {
     await reconnect();
     expect(page.model.getSent("media").filter(({ key }) => key === "y")).toHaveLength(2);
     expect(el.querySelector("dialog")?.textContent).not.toContain("kernel disconnected");
+  });
+
+  it("a download no longer says so, and saves nothing until it is pressed again", async () => {
+    const el = await page.start({ runs: [makeRun("a", { items: [makeItem("x", "file")] })] });
+    page.model.emit("comm_live_update");
+    await settle();
+    findButton(el, "Download x.png")?.click();
+    await settle();
+    expect(el.textContent).toContain("kernel disconnected");
+    await reconnect();
+    expect(el.textContent).not.toContain("kernel disconnected");
+    expect(listSizes()).toEqual([]);
   });
 });
 

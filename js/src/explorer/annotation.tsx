@@ -7,54 +7,63 @@ import type { Explorer } from "./state/explorer";
 /** What stands between two notes, and between two tags. */
 const SEPARATORS = [" ", ", "];
 
+/** A note and tags while they are typed. Closing the lightbox moves them to other fields, in the footer. */
+export interface Annotating {
+  /** They all get what is changed: the focus may move meanwhile. */
+  readonly points: readonly number[];
+  /** What stands in the fields. */
+  texts: string[];
+  /** What the points have; undefined until it is known. */
+  before?: string[];
+}
+
 interface AnnotationProps {
   explorer: Explorer;
-  /** They all get what is changed. */
-  points: readonly number[];
+  annotating: Annotating;
   onClose(): void;
 }
 
 /** Two fields. Enter saves, as leaving them does; Escape does not. Without a kernel they stay open. */
-export function Annotation({ explorer, points: targets, onClose }: AnnotationProps) {
-  // The fields are filled for these: the focus may move meanwhile.
-  const [points] = useState(targets);
-  const form = useRef<HTMLFormElement>(null);
-  const before = useRef<string[] | undefined>(undefined);
+export function Annotation({ explorer, annotating, onClose }: AnnotationProps) {
+  const { points } = annotating;
+  const [, render] = useState({});
   const filled = useRef<Promise<void> | undefined>(undefined);
-  const fill = async (inputs: HTMLInputElement[]) => {
-    await explorer.details.load(points);
+  const isClosed = useRef(false);
+  const fill = async () => {
+    if (!annotating.before) await explorer.details.load(points);
     // Not loaded if the kernel was gone.
-    if (before.current || !points.every((point) => explorer.details.get(point))) return;
-    before.current = findShared(explorer, points);
-    // What was typed until they were known goes behind them.
-    for (const [index, input] of inputs.entries())
-      input.value = [before.current[index], input.value].filter(Boolean).join(SEPARATORS[index]);
+    if (!annotating.before && points.every((point) => explorer.details.get(point))) {
+      annotating.before = findShared(explorer, points);
+      // What was typed until they were known goes behind them.
+      annotating.texts = annotating.before.map((text, index) =>
+        [text, annotating.texts[index]].filter(Boolean).join(SEPARATORS[index]),
+      );
+    }
+    render({});
   };
   useLayoutEffect(() => {
-    filled.current = fill(listInputs(form.current));
+    filled.current = fill();
   }, []);
-  const save = async (inputs: HTMLInputElement[]) => {
+  const save = async () => {
     await filled.current;
-    if (!before.current) await fill(inputs);
-    if (!before.current) return;
-    const [oldNote, oldTags] = before.current;
-    const [note, tags] = inputs.map(({ value }) => value);
+    await fill();
+    if (!annotating.before) return;
+    const [oldNote, oldTags] = annotating.before;
+    const [note, tags] = annotating.texts;
     if (note === oldNote && tags === oldTags) return;
     const set = note === oldNote ? {} : { note };
     void explorer.requestOrNotify("mark", { points, set, tags: [oldTags, tags] });
   };
   const close = (saves: boolean) => {
-    if (!form.current) return;
-    const inputs = listInputs(form.current);
-    const isChanged = inputs.some(({ value }, index) => value !== (before.current?.[index] ?? ""));
+    if (isClosed.current) return;
+    const isChanged = annotating.texts.some((text, index) => text !== (annotating.before?.[index] ?? ""));
     if (saves && isChanged && !explorer.checkKeeping()) return;
-    form.current = null;
-    if (saves) void save(inputs);
+    isClosed.current = true;
+    if (saves) void save();
     onClose();
   };
   return (
     <form
-      ref={form}
       class="ck-line ck-grow ck-x-annotation"
       onKeyDown={(event) => {
         event.stopPropagation();
@@ -62,7 +71,9 @@ export function Annotation({ explorer, points: targets, onClose }: AnnotationPro
         event.preventDefault();
         close(event.key === "Enter");
       }}
-      onFocusOut={(event) => !form.current?.contains(event.relatedTarget as Node | null) && close(true)}
+      onFocusOut={({ currentTarget, relatedTarget }) =>
+        currentTarget.contains(relatedTarget as Node | null) || close(true)
+      }
     >
       {["Note", "Tags"].map((label, index) => (
         <input
@@ -71,14 +82,14 @@ export function Annotation({ explorer, points: targets, onClose }: AnnotationPro
           class="ck-input ck-grow"
           aria-label={label}
           placeholder={index === 0 ? label : "Tags, with commas"}
+          value={annotating.texts[index]}
+          onInput={({ currentTarget }) => {
+            annotating.texts[index] = currentTarget.value;
+          }}
         />
       ))}
     </form>
   );
-}
-
-function listInputs(form: HTMLFormElement | null): HTMLInputElement[] {
-  return [...(form?.querySelectorAll("input") ?? [])];
 }
 
 /** Return the note, if all points have the same, and the tags that all of them have. */

@@ -8,7 +8,7 @@ import { Rows } from "../outputs/details";
 import type { Opened } from "../outputs/lightbox";
 import { useTopics } from "../session/hooks";
 import { claim, stopPlainKey } from "../session/shortcuts";
-import { Annotation } from "./annotation";
+import { type Annotating, Annotation } from "./annotation";
 import { Compare } from "./compare";
 import { Footer } from "./footer";
 import { Grid } from "./grid";
@@ -35,7 +35,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
   const [zoomed, setZoomed] = useState(false);
   const [legend, setLegend] = useState(false);
   const [comparing, setComparing] = useState(false);
-  const [annotating, setAnnotating] = useState(false);
+  const [annotating, setAnnotating] = useState<Annotating | null>(null);
   const anchor = useRef(0);
   /** How often the lightbox has gone to a point, or was closed. */
   const openings = useRef(0);
@@ -64,15 +64,16 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
     show(point, undefined, how === "info");
   };
   const annotate = () => {
-    if (explorer.hasRun(explorer.focused) && explorer.checkKeeping()) setAnnotating(true);
+    if (explorer.hasRun(explorer.focused) && explorer.checkKeeping())
+      setAnnotating(annotating ?? { points: opened ? [explorer.focused] : explorer.targets, texts: ["", ""] });
   };
   const focus = (name: string) => root.current?.querySelector<HTMLElement>(name)?.focus();
   const annotation = annotating && (
     <Annotation
       explorer={explorer}
-      points={opened ? [explorer.focused] : explorer.targets}
+      annotating={annotating}
       onClose={() => {
-        setAnnotating(false);
+        setAnnotating(null);
         focus(opened ? ".ck-lightbox" : ".ck-x-grid");
       }}
     />

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { layOutDays } from "../../src/explorer/state/library";
 import type { Traits } from "../../src/session/protocol";
 import { settle } from "../model";
-import { findButton, pressKey, setUpPage, typeText } from "../page";
+import { findButton, pressKey, setUpPage, typeOver, typeText } from "../page";
 import { packAll, packSome } from "./points";
 
 const FILTERS = [{ name: "tag", label: "Tag", options: [["<b>", "#<b> (2)"]] }];
@@ -146,7 +146,7 @@ describe("the library", () => {
     await pressKey(grid(el), "n");
     const field = el.querySelector<HTMLInputElement>(".ck-x-annotation input");
     if (!field) throw new Error("there is no field");
-    field.value = "and feet";
+    await typeOver(field, "and feet");
     await pressKey(field, "Enter");
     expect(page.model.getSent("mark")).toEqual([]);
     answer?.();
@@ -162,8 +162,8 @@ describe("the library", () => {
     const [note, tags] = [...el.querySelectorAll<HTMLInputElement>(".ck-x-annotation input")];
     if (!note || !tags) throw new Error("there are no fields");
     expect([note.value, tags.value]).toEqual(["hands", "cover"]);
-    note.value = "feet";
-    tags.value = "final, #final, two words";
+    await typeOver(note, "feet");
+    await typeOver(tags, "final, #final, two words");
     await pressKey(tags, "Enter");
     expect(page.model.getSent("mark")).toMatchObject([
       { points: [2], set: { note: "feet" }, tags: ["cover", "final, #final, two words"] },
@@ -178,7 +178,7 @@ describe("the library", () => {
     page.model.sendToPage({ kind: "reveal", point: 1 });
     await settle();
     const note = el.querySelector(".ck-x-annotation input") as HTMLInputElement;
-    note.value = "feet";
+    await typeOver(note, "feet");
     await pressKey(note, "Enter");
     expect(page.model.getSent("mark")).toMatchObject([{ points: [2], set: { note: "feet" } }]);
   });
@@ -196,7 +196,7 @@ describe("the library", () => {
     reconnect();
     await pressKey(grid(el), "n");
     const [note] = fields() as [HTMLInputElement];
-    note.value = "feet";
+    await typeOver(note, "feet");
     disconnect();
     await pressKey(note, "Enter");
     expect(el.textContent).toContain("marks and notes can't be kept");
@@ -204,6 +204,24 @@ describe("the library", () => {
     reconnect();
     await pressKey(note, "Enter");
     expect(page.model.getSent("mark")).toMatchObject([{ points: [2], set: { note: "feet" } }]);
+  });
+
+  it("keeps what is typed into a note when the lightbox is closed without a kernel", async () => {
+    await pressKey(grid(el), "Enter");
+    const dialog = await vi.waitFor(() => el.querySelector("dialog") ?? Promise.reject());
+    await pressKey(dialog, "n");
+    const fields = () => [...el.querySelectorAll<HTMLInputElement>(".ck-x-annotation input")];
+    await typeOver(fields()[0] as HTMLInputElement, "feet");
+    disconnect();
+    findButton(dialog, "Close")?.click();
+    await settle();
+    expect(el.querySelector("dialog")).toBeNull();
+    expect(fields().map(({ value }) => value)).toEqual(["feet", "cover"]);
+    reconnect();
+    await pressKey(fields()[0] as HTMLElement, "Enter");
+    expect(page.model.getSent("mark")).toMatchObject([
+      { points: [2], set: { note: "feet" }, tags: ["cover", "cover"] },
+    ]);
   });
 
   it("exports what is picked, else what is selected or has the focus", async () => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,12 @@ from comfykit_jupyter import ComfyKit, ComfyKitError, Sweep, seeds
 from comfykit_jupyter.explore.exports.grid import build_grid
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
-from tests.client.workflows import picture
+from comfykit_jupyter.sandbox import Sandbox
+from tests.client.nodes import Gate
+from tests.client.proxy import Proxy
+from tests.client.workflows import gated, picture
 from tests.explore.made_runs import make_runs
+from tests.kits import MakeKit
 
 
 class Output:
@@ -96,6 +101,39 @@ def test_nothing_is_left_of_a_sweep_whose_runs_were_all_forgotten(kit: ComfyKit)
     assert len(kit.runs.sweep(sweep.id)) == 2
     kit.runs.compact()
     assert len(kit.runs.sweep(sweep.id)) == 2
+
+
+def list_kept_files(kit: ComfyKit) -> set[Path]:
+    """Return the originals and thumbnails."""
+    return {path for name in ("objects", "thumbs") for path in (kit.runs.folder / name).rglob("*") if path.is_file()}
+
+
+def test_nothing_is_kept_of_a_run_that_was_forgotten_while_it_ran(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
+    run = kit.submit(gated(name))
+    node_gate.wait()
+    kit.runs.forget(run.id)
+    node_gate.open()
+    assert run.result(20).status == "completed"
+    assert (len(kit.runs), list_kept_files(kit)) == (0, set())
+    lines = [line for path in kit.runs.folder.rglob("*.jsonl") for line in path.read_text().splitlines()]
+    assert not [line for line in lines if '"event":"end"' in line]
+
+
+def test_nothing_is_kept_of_a_run_that_was_forgotten_while_its_outputs_were_fetched(
+    sandbox: Sandbox, make_kit: MakeKit
+) -> None:
+    with Proxy(sandbox.url) as proxy:
+        kit = make_kit(proxy.url)
+        kit.run(picture(), color=1)
+        runs, before = kit.runs, list_kept_files(kit)
+        held = proxy.held["/view"] = threading.Event()
+        number = len(proxy.requests("GET", "/view"))
+        result = kit.run(picture(), color=2)
+        proxy.wait_for(lambda _: len(proxy.requests("GET", "/view")) > number)
+        runs.forget(str(result.prompt_id))
+        held.set()
+        assert (len(kit.runs), list_kept_files(kit)) == (1, before)
 
 
 def test_rows_are_read_without_those_that_were_forgotten(kit: ComfyKit) -> None:

@@ -164,6 +164,14 @@ class Ledger:
         """Return whether a file is here, or at least its thumbnail."""
         return bool(digest) and (self.store.find(digest) is not None or self.store.has_thumbnail(digest))
 
+    def remove_unused(self, files: Iterable[str]) -> None:
+        """Delete files, by their hashes, that no run and no sweep needs; their thumbnails as well."""
+        entries = self.read()
+        used = {digest for entry in list(entries.runs.values()) for digest in list_files(entry)}
+        used |= {sweep.template for sweep in list(entries.sweeps.values())}
+        for digest in set(files) - used:
+            self.store.remove(digest, thumbnail=True)
+
     # -- templates -----------------------------------------------------------------------------------------------------
 
     def add_template(self, name: str, prompt: Mapping[str, Any]) -> str:
@@ -229,6 +237,16 @@ class Ledger:
     def get_marks(self, id: str, output: int | None = None) -> Marks:  # noqa: A002 - as in Row
         """Return the marks of a run, or of one of its outputs, as they are now."""
         return self.read().get_marks(id, output)
+
+
+def list_given_files(entry: RunEntry) -> set[str]:
+    """Return the hashes of the files that a run was given."""
+    return {value.removeprefix("sha256:") for value in entry.files.values() if value.startswith("sha256:")}
+
+
+def list_files(entry: RunEntry) -> set[str]:
+    """Return the hashes of the files of a run: those that it was given, its workflow, and its outputs."""
+    return list_given_files(entry) | {entry.template, *(output.hash for output in entry.outputs)} - {""}
 
 
 def apply_patch(template: Mapping[str, Any], patch: Iterable[list[Any]]) -> dict[str, Any]:

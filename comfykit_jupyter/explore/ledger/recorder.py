@@ -214,7 +214,12 @@ class LedgerRecorder:
             await asyncio.wait({task})
 
     async def _keep_result(self, run_id: str, result: ExecuteResult) -> None:
-        """Write the end of a run at once, and the hashes of its outputs when they are here."""
+        """Write the end of a run at once, and the hashes of its outputs when they are here.
+
+        Nothing is kept of a run that was forgotten while it ran, or while its outputs were fetched.
+        """
+        if self._is_forgotten(run_id):
+            return
         if self._keep == "links":
             await self._append({**build_end(run_id, result), "links": True})
             return
@@ -224,6 +229,11 @@ class LedgerRecorder:
             kept = {str(index): digest for index, digest in enumerate(hashes) if digest}
             if len(kept) == len(result.media):
                 await self._append({"event": "kept", "id": run_id, "hashes": kept})
+            if self._is_forgotten(run_id):
+                await asyncio.to_thread(self._ledger.remove_unused, kept.values())
+
+    def _is_forgotten(self, run_id: str) -> bool:
+        return run_id in self._ledger.read().forgotten
 
     async def fetch_again(self, run_id: str, origin: Origin) -> bool:
         """Fetch the outputs of a run whose job the server has forgotten, and return whether all are kept now.

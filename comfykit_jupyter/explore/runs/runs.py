@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.ledger.ledger import Ledger
+from comfykit_jupyter.explore.ledger.ledger import Ledger, list_files, list_given_files
 from comfykit_jupyter.explore.rows.row import Row, find_differences
 from comfykit_jupyter.explore.runs.rows import MAX_AGE, Rows, read_age
 from comfykit_jupyter.workflow.errors import one_line, short_repr
@@ -18,7 +18,7 @@ from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.running.run import Run
-    from comfykit_jupyter.explore.ledger.entries import RunEntry, SweepEntry
+    from comfykit_jupyter.explore.ledger.entries import SweepEntry
     from comfykit_jupyter.explore.runs.bundle import Bundle
     from comfykit_jupyter.kit.kit import ComfyKit
 
@@ -210,7 +210,7 @@ class Runs(Rows):
             is_old = row.at is not None and row.at < limit and not (keep == "starred" and is_marked)
             (old if is_old else kept).update(hashes)
             if not is_old:
-                kept |= _list_given_files(entry)  # it may be run again
+                kept |= list_given_files(entry)  # it may be run again
         files = [(each, path) for each in sorted(old - kept) if (path := self._ledger.store.find(each)) is not None]
         size = sum(path.stat().st_size for _, path in files)
         what = f"{len(files):,} originals, {size / (1 << 20):.1f} MB"
@@ -235,24 +235,16 @@ class Runs(Rows):
             How many rows were removed.
         """
         given = [self[rows]] if isinstance(rows, str) else [rows] if isinstance(rows, Row) else list(rows)
-        files = {digest for row in given for digest in self._find_files(row)}
+        runs = self._ledger.read().runs
+        files = {digest for row in given if row.id in runs for digest in list_files(runs[row.id])}
         sweeps = {row.sweep for row in given}
         for row in given:
             self._ledger.append({"event": "forgotten", "id": row.id})
             self._ledger.store.remove_thumbnail_of(row.id)
         self._ledger.empty_sweeps(sweeps - {row.sweep for row in self})
-        used = {digest for other in self for digest in self._find_files(other)}
-        used |= {sweep.template for sweep in list(self._ledger.read().sweeps.values())}
-        for digest in files - used:
-            self._ledger.store.remove(digest, thumbnail=True)
+        self._ledger.remove_unused(files)
         self._ledger.compact()  # the lines hold the prompt: a process that still runs keeps its own until it ends
         return len(given)
-
-    def _find_files(self, row: Row) -> set[str]:
-        entry = self._ledger.read().runs.get(row.id)
-        if entry is None:
-            return set()
-        return _list_given_files(entry) | {entry.template, *(output.hash for output in entry.outputs)} - {""}
 
     def compact(self) -> str:
         """Merge the files of the journal whose processes have ended. Nothing is lost.
@@ -280,11 +272,6 @@ class Runs(Rows):
         from comfykit_jupyter.explore.ledger.scan import scan_folder
 
         return scan_folder(self._ledger, Path(folder).expanduser())
-
-
-def _list_given_files(entry: RunEntry) -> set[str]:
-    """Return the hashes of the files that a run was given."""
-    return {value.removeprefix("sha256:") for value in entry.files.values() if value.startswith("sha256:")}
 
 
 def _read_age(older: str | timedelta) -> timedelta:

@@ -1,8 +1,8 @@
 """`Journal`: an append-only folder of JSON lines, with one file for each process that writes.
 
-One writer for each file needs no lock to write, on a network file system either; SQLite locks up there. A reader
-continues where it stopped. Nothing depends on the order in which files are read: see `entries`. A writer holds a lock
-on its file only to show that it is alive, so that its file is not merged.
+Since each file has one writer, nothing is locked in order to write. This works on network file systems, where SQLite
+locks up. A reader continues where it stopped. Nothing depends on the order in which files are read: see `entries`. A
+writer locks its file only to show that it is alive, so that the file is not merged.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ FORMAT = 1
 MAX_LINE_BYTES = 16 << 20
 """Bytes of one line; a longer one was not written by us, and is skipped."""
 _READ_BYTES = 4 << 20
+"""Bytes that are read at once."""
 _SILENT_SECONDS = 30 * 24 * 3600.0
 """Seconds without a line after which a writer that can't be seen from here counts as gone."""
 _MAX_FIRST_BYTES = 64 << 10
+"""Bytes of a file's first line."""
 
 
 def format_now() -> str:
@@ -89,6 +91,7 @@ class Journal:
                 os.fsync(descriptor)
 
     def _open(self) -> int:
+        """Return the descriptor of this process's file, which is created with the first line."""
         if self._descriptor is not None and self._pid == os.getpid():  # a forked process writes a file of its own
             if not _is_deleted(self._descriptor):
                 return self._descriptor
@@ -97,21 +100,11 @@ class Journal:
             self._descriptor = None
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname().partition(".")[0])[:40] or "host"
-        name = f"{datetime.now(timezone.utc):%Y%m%d}-{host}-{os.getpid()}-{uuid.uuid4().hex[:6]}.jsonl"
-        path = self.folder / name
-        descriptor = os.open(
-            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600
-        )
+        path = self.folder / _build_name(f"{host}-{os.getpid()}-{uuid.uuid4().hex[:6]}")
+        descriptor = _create(path)
         try_lock(descriptor)
-        first = {
-            "event": "journal",
-            "format": FORMAT,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "at": format_now(),
-        }
         try:
-            _write(descriptor, _encode(first))
+            _write(descriptor, _encode_first(os.getpid()))
         except OSError:
             os.close(descriptor)
             path.unlink(missing_ok=True)  # each attempt on a full disk would leave one
@@ -132,33 +125,24 @@ class Journal:
         The merged file is complete before the others are removed; a process that reads both gets each line twice.
 
         Args:
-            is_wanted: Whether a line is kept.
+            is_wanted: Returns whether a line is kept.
 
         Raises:
             OSError: It can't be written.
         """
         own = self.path
         self.close()
-        old: list[Path] = []
-        for path in sorted(self.folder.glob("*.jsonl")) if self.folder.is_dir() else []:
-            with contextlib.suppress(OSError):
-                first = _read_first(path)
-                if _is_newer_format(first):
-                    continue  # it may have lines that must not be merged
-                if path == own or is_writer_gone(path, first):
-                    old.append(path)
+        old = self._find_ended(own)
         if not old:
             return 0
-        target = self.folder / f"{datetime.now(timezone.utc):%Y%m%d}-merged-{uuid.uuid4().hex[:8]}.jsonl"
+        target = self.folder / _build_name(f"merged-{uuid.uuid4().hex[:8]}")
         part = target.with_suffix(".part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - only its owner may read it
-            file.write(_encode({"event": "journal", "format": FORMAT, "host": socket.gethostname(), "pid": 0}))
+        with open(_create(part), "wb") as file:
+            file.write(_encode_first(0))
             for path in old:
-                for lines, _ in _iter_batches(path, 0):
-                    for event in _parse_all(lines):
-                        if event is not None and event["event"] != "journal" and is_wanted(event):
-                            file.write(_encode({**event, "file": event.get("file") or path.name}, allow_nan=True))
+                for event in _iter_events(path):
+                    if event["event"] != "journal" and is_wanted(event):
+                        file.write(_encode({**event, "file": event.get("file") or path.name}, allow_nan=True))
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
@@ -166,15 +150,27 @@ class Journal:
             path.unlink(missing_ok=True)
         return len(old)
 
+    def _find_ended(self, own: Path | None) -> list[Path]:
+        """Return the files that can be merged: those whose writers are gone, and this process's own."""
+        found: list[Path] = []
+        for path in sorted(self.folder.glob("*.jsonl")) if self.folder.is_dir() else []:
+            with contextlib.suppress(OSError):
+                first = _read_first(path)
+                if _is_newer_format(first):
+                    continue  # it may have lines that must not be merged
+                if path == own or is_writer_gone(path, first):
+                    found.append(path)
+        return found
+
     def read_new(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return what `iter_new` gives."""
+        """Return the lines of `iter_new` as a list."""
         return list(self.iter_new())
 
     def iter_new(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the lines that any process has appended since the last call, each with the name of its file.
 
-        A last line without its end is left for the next call. A broken line is skipped and counted. The lines of a
-        million runs take several times the memory of the runs themselves, so they are never all there at once.
+        A last line without its end is left for the next call. A broken line is skipped and counted. The lines are not
+        all in memory at once: those of a million runs take several times as much as the runs themselves.
         """
         with self._lock, contextlib.suppress(FileNotFoundError):
             for entry in sorted(os.scandir(self.folder), key=lambda each: each.name):
@@ -195,6 +191,22 @@ class Journal:
                     yield str(event.get("file") or path.name), event  # a merged line keeps the name of its first file
 
 
+def _build_name(rest: str) -> str:
+    """Return the name of a new file, which begins with the day."""
+    return f"{datetime.now(timezone.utc):%Y%m%d}-{rest}.jsonl"
+
+
+def _create(path: Path) -> int:
+    """Create a file that only its owner may read, and return its descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+
+
+def _encode_first(pid: int) -> bytes:
+    """Encode the first line of a file; `pid` is its writer, 0 if it has none."""
+    first = {"event": "journal", "format": FORMAT, "host": socket.gethostname(), "pid": pid, "at": format_now()}
+    return _encode(first)
+
+
 def _encode(event: Mapping[str, Any], *, allow_nan: bool = False) -> bytes:
     try:
         return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=allow_nan).encode() + b"\n"
@@ -206,19 +218,19 @@ def _is_deleted(descriptor: int) -> bool:
     """Return whether a file was deleted, here or by another machine: no reader would find its lines."""
     try:
         return os.fstat(descriptor).st_nlink == 0
-    except OSError:  # as network file systems say it
+    except OSError:  # how a network file system reports it
         return True
 
 
 def _write(descriptor: int, line: bytes) -> None:
-    """Write a line with one call where the system allows it; a part of it ends as a broken line of its own."""
+    """Write a line with one call where the system allows it; end it if only a part can be written."""
     written = os.write(descriptor, line)
     try:
         while written < len(line):
             written += os.write(descriptor, line[written:])
     except OSError:
         with contextlib.suppress(OSError):
-            os.write(descriptor, b"\n")
+            os.write(descriptor, b"\n")  # the next line would become a part of this one
         raise
 
 
@@ -231,17 +243,23 @@ def _iter_batches(path: Path, start: int) -> Iterator[tuple[list[bytes], int]]:
             *lines, rest = (rest + chunk).split(b"\n")
             offset += sum(map(len, lines)) + len(lines)
             if lines and (is_dropping or len(lines[0]) > MAX_LINE_BYTES):
-                lines[0], is_dropping = b"\0", False
+                lines[0], is_dropping = b"\0", False  # a broken line, which is counted
             if lines:
                 yield lines, offset
-            if len(rest) > MAX_LINE_BYTES:  # of no use: only its end is looked for
+            if len(rest) > MAX_LINE_BYTES:  # it is skipped, and needs no memory meanwhile
                 offset, rest, is_dropping = offset + len(rest), b"", True
 
 
+def _iter_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a whole file, without broken lines."""
+    for lines, _ in _iter_batches(path, 0):
+        yield from (event for event in _parse_all(lines) if event is not None)
+
+
 def _parse_all(lines: Sequence[bytes]) -> Sequence[dict[str, Any] | None]:
-    """Return the events of lines, None for a broken one. Together they are parsed in half the time."""
+    """Return the events of lines, None for a broken one. To parse them all together takes half the time."""
     with contextlib.suppress(ValueError, RecursionError):
-        found = json.loads(b"[%b]" % b",0,".join(lines))  # the zeros show a line that holds two, or half of one
+        found = json.loads(b"[%b]" % b",0,".join(lines))  # with a zero after each, to find a line that holds two
         events = found[::2]
         if len(events) == len(lines) and not any(found[1::2]) and all(map(_is_event, events)):
             return list(events)
@@ -263,7 +281,7 @@ def _is_event(value: Any) -> bool:
 
 
 def _read_first(path: Path) -> dict[str, Any]:
-    """Return the first line of a file; an empty one if it can't be understood."""
+    """Return the first line of a file; {} if it is broken."""
     with path.open("rb") as file:
         return _parse(file.readline(_MAX_FIRST_BYTES)) or {}
 
@@ -287,7 +305,7 @@ def is_writer_gone(path: Path, first: Mapping[str, Any]) -> bool:
 
 
 def _is_running(pid: int) -> bool:
-    """Return whether a process of this machine runs, if it can be seen. Not on Windows, where signal 0 is Ctrl-C."""
+    """Return whether a process of this machine runs. Never call it on Windows, where signal 0 is Ctrl-C."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -298,7 +316,7 @@ def _is_running(pid: int) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
-    """Return whether a writer holds its lock: its process ID says nothing if it runs in another container."""
+    """Return whether a writer holds the lock: a process ID of another container says nothing here."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         return not try_lock(descriptor)

@@ -4,12 +4,12 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { focusOnce } from "../focus";
 import type { Explorer } from "./state/explorer";
 
-/** What stands between two notes, and between two tags. */
+/** What separates two notes, and two tags. */
 const SEPARATORS = [" ", ", "];
 
 /** A note and tags while they are typed. Closing the lightbox moves them to other fields, in the footer. */
 export interface Annotating {
-  /** They all get what is changed: the focus may move meanwhile. */
+  /** What is changed is set for all of these, even if the focus has moved meanwhile. */
   readonly points: readonly number[];
   /** What stands in the fields. */
   texts: string[];
@@ -34,7 +34,7 @@ export function Annotation({ explorer, annotating, onClose }: AnnotationProps) {
     // Not loaded if the kernel was gone.
     if (!annotating.before && points.every((point) => explorer.details.get(point))) {
       annotating.before = findShared(explorer, points);
-      // What was typed until they were known goes behind them.
+      // What was typed while they were loaded comes after them.
       annotating.texts = annotating.before.map((text, index) =>
         [text, annotating.texts[index]].filter(Boolean).join(SEPARATORS[index]),
       );

@@ -1,16 +1,15 @@
 /** The grid: its labels stay in sight, and only the cells in sight and around them are in the page. */
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Button } from "../buttons";
-import { listen, observeSize } from "../listen";
-import { isEqual } from "../session/protocol";
 import { buildCellId, Cell } from "./cell";
+import { scrollToPoint, useSight } from "./sight";
 import { listBetween, listCells } from "./state/cells";
 import type { Explorer } from "./state/explorer";
 import {
   chooseCells,
   findOffset,
-  findSight,
+  type Group,
   LABEL_LINE,
   type Layout,
   MAX_HEIGHT,
@@ -23,10 +22,6 @@ import {
 const LEAST_HEIGHT = 320;
 /** Pixels of a scroll bar. */
 const SCROLL_BAR = 16;
-/** Milliseconds without a scroll after which the grid is at rest. */
-const REST = 120;
-/** Milliseconds between two renderings of a grid that moves by more than half of what is in sight. */
-const FAST = 80;
 
 interface GridProps {
   explorer: Explorer;
@@ -42,64 +37,10 @@ interface GridProps {
 
 type OnRemove = (place: "rows" | "columns", point: number) => void;
 
-interface Sight {
-  rows: Range;
-  columns: Range;
-  /** Whether the grid moves so fast that only what is in sight is rendered. */
-  fast: boolean;
-}
-
-const NO_SIGHT: Sight = { rows: { first: 0, end: 8 }, columns: { first: 0, end: 12 }, fast: false };
-
-/** The grid of an explorer. It has the focus; the point that keys act on is its active descendant. */
+/** The grid of an explorer. The focus is on the whole grid; its active descendant is the point that keys act on. */
 export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSight }: GridProps) {
   const box = useRef<HTMLDivElement>(null);
-  const [sight, setSight] = useState(NO_SIGHT);
-  const moving = useRef(false);
-  const pictureHeight = layout.height - layout.caption;
-  useLayoutEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let shown = NO_SIGHT;
-    let shownAt = 0;
-    const find = (): Sight => {
-      const { width, height } = measureView(element, layout);
-      return {
-        rows: findSight(layout.rows, layout.height, element.scrollTop, height),
-        columns: findSight(layout.columns, layout.width, element.scrollLeft, width),
-        fast: false,
-      };
-    };
-    const show = (next: Sight) => {
-      [shown, shownAt] = [next, performance.now()];
-      setSight((old) => (isEqual(old, next) ? old : next));
-    };
-    const rest = () => {
-      moving.current = false;
-      show(find());
-      setSight((old) => ({ ...old }));
-    };
-    const onScroll = () => {
-      moving.current = true;
-      clearTimeout(timer);
-      timer = setTimeout(rest, REST);
-      const next = find();
-      next.fast = isFar(shown.rows, next.rows) || isFar(shown.columns, next.columns);
-      if (!next.fast || performance.now() - shownAt > FAST) show(next);
-    };
-    show(find());
-    const stops = [
-      observeSize(element, () => show(find())),
-      listen(element, "scroll", onScroll, { passive: true }),
-      () => clearTimeout(timer),
-    ];
-    return () => {
-      moving.current = false;
-      for (const stop of stops) stop();
-    };
-  }, [layout]);
-
+  const [sight, moving] = useSight(box, layout);
   const { rows, columns } = sight.fast ? sight : chooseCells(sight.rows, sight.columns, layout);
   useLayoutEffect(() => {
     const visible = listCells(layout, sight.rows, sight.columns);
@@ -142,9 +83,7 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
         if (point !== undefined) onOpen(point);
       }}
     >
-      {layout.headHeight > 0 && (
-        <ColumnLabels layout={layout} side={side} columns={columnIndices} onRemove={onRemove} />
-      )}
+      {layout.headHeight > 0 && <ColumnLabels layout={layout} side={side} columns={columns} onRemove={onRemove} />}
       <div
         class="ck-x-body"
         role="rowgroup"
@@ -181,7 +120,7 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
                     column={column + 1}
                     left={side + findOffset(layout.columns, column, layout.width)}
                     width={layout.width}
-                    height={pictureHeight}
+                    height={layout.height - layout.caption}
                     caption={layout.caption}
                   />
                 )
@@ -197,14 +136,13 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
 interface ColumnLabelsProps {
   layout: Layout;
   side: number;
-  columns: number[];
+  columns: Range;
   onRemove: OnRemove | undefined;
 }
 
 function ColumnLabels({ layout, side, columns, onRemove }: ColumnLabelsProps) {
-  const { groups } = layout.columns;
-  const [first = 0, last = 0] = [columns[0], columns.at(-1)];
-  const labelTop = groups.length > 0 ? LABEL_LINE : 0;
+  const labelTop = layout.columns.groups.length > 0 ? LABEL_LINE : 0;
+  const indices = listTracks(columns);
   return (
     <div
       role="row"
@@ -212,26 +150,24 @@ function ColumnLabels({ layout, side, columns, onRemove }: ColumnLabelsProps) {
       style={{ width: `${side + layout.totalWidth}px`, height: `${layout.headHeight}px` }}
     >
       <div class="ck-x-corner" style={{ width: `${side}px` }} />
-      {groups
-        .filter(({ from, count }) => from <= last && from + count > first)
-        .map(({ label, from, count }) => (
-          <div
-            key={from}
-            role="columnheader"
-            aria-colspan={count}
-            class="ck-x-label ck-x-group"
-            title={label}
-            style={{
-              left: `${side + findOffset(layout.columns, from, layout.width)}px`,
-              width: `${measureTracks(count, layout.width)}px`,
-            }}
-          >
-            <span style={{ left: `${side}px` }}>{label}</span>
-          </div>
-        ))}
-      {columns.map((column) => (
+      {listGroups(layout.columns, columns).map(({ label, from, count }) => (
+        <div
+          key={from}
+          role="columnheader"
+          aria-colspan={count}
+          class="ck-x-label ck-x-group"
+          title={label}
+          style={{
+            left: `${side + findOffset(layout.columns, from, layout.width)}px`,
+            width: `${measureTracks(count, layout.width)}px`,
+          }}
+        >
+          <span style={{ left: `${side}px` }}>{label}</span>
+        </div>
+      ))}
+      {indices.map((column) => (
         <TrackLabel
-          key={`c${column % columns.length}`}
+          key={`c${column % indices.length}`}
           what="column"
           tracks={layout.columns}
           track={column}
@@ -256,14 +192,14 @@ interface TrackLabelProps {
   onRemove: (() => void) | undefined;
 }
 
-/** The label of a row or column. The key Delete does the same as its button, so that Tab goes past it. */
+/** The label of a row or column. Tab skips its button, since the key Delete does the same. */
 function TrackLabel({ what, tracks, track, style, onRemove }: TrackLabelProps) {
   const { labels, groups, inner } = tracks;
   const label = labels[track];
   const attributes = {
     role: `${what}header` as const,
     "aria-label": [groups[Math.floor(track / inner)]?.label, label].filter(Boolean).join(", "),
-    ...(what === "column" && { "aria-colindex": track + 1 }),
+    "aria-colindex": what === "column" ? track + 1 : undefined,
   };
   return (
     <div class="ck-x-label" style={style} title={label} {...attributes}>
@@ -290,60 +226,34 @@ function TrackLabel({ what, tracks, track, style, onRemove }: TrackLabelProps) {
 function RowGroups({ layout, rows }: { layout: Layout; rows: Range }) {
   return (
     <div class="ck-x-row-groups" aria-hidden="true">
-      {layout.rows.groups
-        .filter(({ from, count }) => from < rows.end && from + count > rows.first)
-        .map(({ label, from, count }) => (
-          <div
-            key={from}
-            class="ck-x-row-group"
-            title={label}
-            style={{
-              top: `${findOffset(layout.rows, from, layout.height)}px`,
-              height: `${measureTracks(count, layout.height)}px`,
-              width: `${layout.groupWidth}px`,
-            }}
-          >
-            <span>{label}</span>
-          </div>
-        ))}
+      {listGroups(layout.rows, rows).map(({ label, from, count }) => (
+        <div
+          key={from}
+          class="ck-x-row-group"
+          title={label}
+          style={{
+            top: `${findOffset(layout.rows, from, layout.height)}px`,
+            height: `${measureTracks(count, layout.height)}px`,
+            width: `${layout.groupWidth}px`,
+          }}
+        >
+          <span>{label}</span>
+        </div>
+      ))}
     </div>
   );
+}
+
+/** List the groups that have tracks in a range. */
+function listGroups({ groups }: Tracks, { first, end }: Range): Group[] {
+  return groups.filter(({ from, count }) => from < end && from + count > first);
 }
 
 function listTracks({ first, end }: Range): number[] {
   return Array.from({ length: Math.max(0, end - first) }, (_, index) => first + index);
 }
 
-/** Return whether a range has moved by more than half of its length. */
-function isFar(one: Range, other: Range): boolean {
-  return 2 * Math.abs(other.first - one.first) > other.end - other.first;
-}
-
 function findPoint(event: MouseEvent): number | undefined {
   const cell = (event.target as Element).closest<HTMLElement>("[data-point]");
   return cell ? Number(cell.dataset.point) : undefined;
-}
-
-/** Scroll just as far as a point needs to be in sight as a whole. */
-function scrollToPoint(box: HTMLElement, layout: Layout, point: number): void {
-  const place = layout.find(point);
-  if (!place) return;
-  const top = findOffset(layout.rows, place[0], layout.height);
-  const left = findOffset(layout.columns, place[1], layout.width);
-  const view = measureView(box, layout);
-  box.scrollTop = findScroll(box.scrollTop, view.height, top, layout.height);
-  box.scrollLeft = findScroll(box.scrollLeft, view.width, left, layout.width);
-}
-
-/** Return where to scroll to, from `scroll`, so that something of this size is in sight. */
-function findScroll(scroll: number, view: number, offset: number, size: number): number {
-  return offset < scroll ? offset : Math.max(scroll, offset + size - view);
-}
-
-/** Return the pixels in which cells are in sight, beside their labels. */
-function measureView(box: HTMLElement, layout: Layout): { width: number; height: number } {
-  return {
-    width: (box.clientWidth || innerWidth) - layout.labelWidth - layout.groupWidth,
-    height: (box.clientHeight || innerHeight) - layout.headHeight,
-  };
 }

@@ -8,10 +8,10 @@ import { findSteps, type Strokes } from "./strokes";
 
 /** Stands for the mask that the image itself has. */
 const ALPHA = "alpha";
-/** Characters of a mask's strokes in a draft: longer ones last as long as the page. */
+/** Characters of a mask's strokes in a draft. Longer ones are not kept in it, and are lost with the page. */
 const DRAFT_LENGTH = 40_000;
 
-/** The image of a value, and the ID of its mask; empty without one. */
+/** Split a value into its image and the ID of its mask; each is empty without one. */
 export function splitMasked(value: Value | undefined): { image: string; mask: string } {
   if (isRecord(value)) return { image: String(value.image ?? ""), mask: String(value.mask ?? "") };
   return { image: typeof value === "string" ? value : "", mask: "" };
@@ -19,7 +19,7 @@ export function splitMasked(value: Value | undefined): { image: string; mask: st
 
 /** The masks of one form, at most one for each field. */
 export class Masks {
-  /** The masks that are being sent, as whether all of them arrive. A run waits for them. */
+  /** Resolves to whether all masks that are being sent have arrived, for which a run waits; null if none is. */
   sending: Promise<boolean> | null = null;
   readonly #strokes = new Map<string, Strokes>();
   readonly #channel: Channel;
@@ -67,22 +67,22 @@ export class Masks {
     return kept.length > 0 ? { masks: Object.fromEntries(kept) } : {};
   }
 
-  /** Take the strokes of a draft. */
+  /** Replace all strokes by those of a draft. */
   restore(masks: Record<string, Strokes>): void {
     this.#strokes.clear();
     for (const [name, strokes] of Object.entries(masks)) this.#strokes.set(name, strokes);
   }
 
-  /** Send the strokes on what a field has, which a new kernel does not know; return whether there are some. */
+  /** Send the strokes of a field's mask to a kernel that does not know the mask; return whether there are any. */
   sendAgain(name: string, value: Value): boolean {
     const { image, mask } = splitMasked(value);
     const strokes = this.#strokes.get(name);
-    const isKnown = strokes?.sent && strokes.image === image && strokes.base === (mask || ALPHA);
-    if (isKnown) this.send(name, strokes);
-    return Boolean(isKnown);
+    if (!strokes?.sent || strokes.image !== image || strokes.base !== (mask || ALPHA)) return false;
+    this.send(name, strokes);
+    return true;
   }
 
-  /** Say that the mask of a draft can't be made again. */
+  /** Report that the mask of a draft can't be made again. */
   reportLost(name: string): void {
     this.#onSent(name, "the mask is lost: paint it again");
   }

@@ -1,4 +1,4 @@
-/** The earlier texts of a field, and what was typed here, so that recalling one never loses another. */
+/** Recalls the earlier texts of a field. Texts that were typed here are among them, so that none is lost. */
 
 /** Texts typed here that are kept. */
 const MAX_TYPED = 20;
@@ -9,7 +9,7 @@ export class PromptHistory {
   #texts: string[] = [];
   #at = 0;
 
-  /** Start at a text that was typed, before the earlier ones, the newest first. */
+  /** Start at the text that was typed. The earlier ones follow, the newest first. */
   start(typed: string, earlier: readonly string[]): void {
     this.#typed = [...new Set([typed, ...this.#typed])].slice(0, MAX_TYPED);
     this.#texts = [...new Set([...this.#typed, ...earlier])].filter((text, index) => index === 0 || text.trim());

@@ -6,7 +6,9 @@ import { decodeMarks, type Marks, type PointState, STATES } from "./protocol";
 /** What a message has changed: all points, some of them, or nothing, because a message before it was missed. */
 export type Change = "all" | "gap" | number[];
 
+/** The bits of a point's byte that are the index of its state. */
 const STATE_BITS = 15;
+/** Set if the point was made with another model file of the same name. */
 const STALE = 16;
 /** Flipped when another run takes the place of the one before. */
 const ANOTHER_RUN = 32;
@@ -34,7 +36,7 @@ export class Points {
     return (this.getMarkByte(point) & 3) === 1;
   }
 
-  /** Return whether a point was made with another model file of the same name. */
+  /** Return whether a model file of a point has been replaced by another one of the same name. */
   isStale(point: number): boolean {
     return ((this.#states[point] ?? 0) & STALE) > 0;
   }
@@ -96,6 +98,7 @@ export class Points {
     });
   }
 
+  /** Return whether a byte stands for another state or another run than the point has. */
   #isAnother(point: number, state: number): boolean {
     return (((this.#states[point] ?? 0) ^ state) & (STATE_BITS | ANOTHER_RUN)) > 0;
   }

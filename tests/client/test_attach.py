@@ -191,6 +191,25 @@ def test_job_that_is_still_being_sent_is_waited_for(proxy: Proxy, make_kit: Make
     assert found.result(20).images == run.result(20).images
 
 
+def test_job_that_was_sent_after_a_look_at_the_queue_is_found(
+    proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "WATCH_QUEUE", 30.0)  # runs share what was read for so long
+    name, node_gate = gate
+    kit = make_kit(proxy.url)
+    busy = kit.submit(workflows.gated(name))
+    node_gate.wait()
+    held = proxy.held["/object_info/PrimitiveString"] = threading.Event()
+    run = kit.submit(workflows.text())
+    found = kit.attach(run.prompt_id)
+    wait_for(kit.attach(busy.prompt_id), "running")  # it has looked
+    held.set()
+    with pytest.raises(TimeoutError):
+        found.result(0.5)
+    node_gate.open()
+    assert found.result(20).text == "hello"
+
+
 def test_job_that_has_ended_before_the_reply_to_its_prompt_is_found(proxy: Proxy, make_kit: MakeKit) -> None:
     held = proxy.held["/prompt"] = threading.Event()
     run = make_kit(proxy.url).submit(workflows.picture())

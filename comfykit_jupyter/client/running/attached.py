@@ -131,6 +131,7 @@ class AttachedRun(FollowedRun):
         while sender is not None and not (sender.arrived or sender.ended or self.ended):
             self.on_note("not sent yet")
             await asyncio.sleep(SENDER_PAUSE)
+        self.changed_at = time.monotonic()  # a queue that was read while it was waited for does not contain it
         if sender is not None and sender.prompt_id != self.id:
             message = f"{sender.server} has given this job the ID {sender.prompt_id}: attach to that ID"
             self._end("failed", RunError("gone", message))

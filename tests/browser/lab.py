@@ -31,12 +31,14 @@ SETTINGS = {
 }
 
 OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', { path }).then(() => null)"
-KERNEL_IDLE = """() => {
+RESTORED = "!document.querySelector('.jp-mod-restoring')"
+"""Until then JupyterLab may open the notebook of the page's address once more, also one that was closed meanwhile."""
+KERNEL_IDLE = f"""() => {{
     const widget = window.jupyterapp?.shell.currentWidget;
     const context = widget?.sessionContext ?? widget?.context?.sessionContext;
     const kernel = context?.session?.kernel;
-    return kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
-}"""
+    return {RESTORED} && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+}}"""
 
 
 class Lab:
@@ -175,9 +177,9 @@ class Notebook:
         return self
 
     def reload(self) -> None:
-        """Reload the page, as a user does."""
+        """Reload the page, as a user does, and wait until what was open is open again."""
         self.page.reload()
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
+        self.page.wait_for_function(f"() => document.querySelector('.jp-Notebook .jp-Cell') && {RESTORED}")
 
     def wait_for_kernel(self) -> None:
         """Wait until the kernel is connected and idle."""

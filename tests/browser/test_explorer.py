@@ -68,4 +68,3 @@ def test_a_thousand_points_are_judged_by_keys_and_survive_a_reload(open_notebook
     notebook.reload()
     grid = notebook.output(0).get_by_role("grid")
     expect(grid.get_by_role("gridcell", name="color 0, width 10: completed, star", exact=True)).to_be_visible()
-    page.goto("about:blank")  # JupyterLab restores its tabs late: the next test must not get this notebook

@@ -9,7 +9,7 @@ _BELOW_EPHEMERAL = range(20_000, 32_000)
 
 
 def find_free_port() -> int:
-    """Return a port that nothing listens on; the system gives it to no connection and no server in the meantime."""
+    """Return a port that nothing listens on, and that the system does not give to anyone by itself."""
     while True:
         port = random.choice(_BELOW_EPHEMERAL)
         with socket.socket() as trial:

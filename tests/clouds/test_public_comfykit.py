@@ -1,4 +1,4 @@
-"""Test that the public `comfykit` 0.1.12 does on the double all that it does on RunningHub."""
+"""Test that the public `comfykit` 0.1.12 works with the double of RunningHub, as it does with the site."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def play(cloud: RunningHub, **spec: Any) -> Any:
-    """Return what `comfykit` got."""
+    """Run `play_comfykit.py` with the public `comfykit`, and return what it printed."""
     if not UPSTREAM.exists():
         pytest.skip("comfykit 0.1.12 is not installed in .venv/comfykit: `make .venv/.comfykit`")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RUNNINGHUB_", "PYTHON"))}

@@ -168,10 +168,10 @@ def test_an_error_names_the_workflow_of_its_run(make_kit: MakeKit, cloud: Runnin
 def test_a_task_cancelled_elsewhere_is_reported_as_cancelled(
     kit: ComfyKit, cloud: RunningHub, ask: ApiClient, gate: tuple[str, Gate]
 ) -> None:
-    name, its = gate
+    name, task_gate = gate
     cloud.workflows[WORKFLOW] = workflows.gated(name)
     run = kit.submit(WORKFLOW)
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     ask("cancel", taskId=cloud.task.id)
     result = run.result()
     assert result.status == "failed"
@@ -183,11 +183,11 @@ def test_a_task_cancelled_elsewhere_is_reported_as_cancelled(
 def test_the_older_route_reports_a_cancelled_task_as_failed(
     kit: ComfyKit, cloud: RunningHub, gate: tuple[str, Gate]
 ) -> None:
-    name, its = gate
+    name, task_gate = gate
     cloud.workflows[WORKFLOW] = workflows.gated(name)
     cloud.answer("v2/query", NOT_FOUND, times=None)
     run = kit.submit(WORKFLOW)
-    its.wait()
+    task_gate.wait()
     run.cancel()
     assert run.result().error.kind == "cancelled"  # type: ignore[union-attr]
     assert run.status == "cancelled"
@@ -242,10 +242,10 @@ def test_no_outputs_and_no_reason_is_a_failure(kit: ComfyKit, cloud: RunningHub)
 def test_a_cancelled_task_that_is_called_failed_is_cancelled(
     kit: ComfyKit, cloud: RunningHub, gate: tuple[str, Gate]
 ) -> None:
-    name, its = gate
+    name, task_gate = gate
     cloud.workflows[WORKFLOW] = workflows.gated(name)
     cloud.answer("v2/query", changes.called_failed(), times=None)
     run = kit.submit(WORKFLOW)
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     run.cancel()
     assert run.result().error.kind == "cancelled"  # type: ignore[union-attr]

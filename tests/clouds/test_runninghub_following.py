@@ -1,4 +1,4 @@
-"""A task is followed by polling: with any states in any order, and never without a pause."""
+"""Tasks are followed by polls: whatever states they report, in any order, and with a pause after each poll."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ExecuteResult
 from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
-from comfykit_jupyter.client.backends.runninghub import follow
 from comfykit_jupyter.client.backends.runninghub import follow as runninghub_follow
 from comfykit_jupyter.client.running import executable
 from tests.client.proxy import Served
@@ -79,24 +78,24 @@ def test_states_can_come_in_any_order(order: str, kit: ComfyKit, cloud: RunningH
 
 
 TROUBLES: dict[str, Answer] = {
-    "a page": build_page(502),
-    "a page by 200": build_page(200),
-    "half of an answer": NO_JSON,
-    "an answer that is cut off": CUT,
+    "a web page with status 502": build_page(502),
+    "a web page with status 200": build_page(200),
+    "a web page with status 429": build_page(429),
+    "invalid JSON": NO_JSON,
+    "a truncated answer": CUT,
     "an empty answer": EMPTY,
-    "a break": DROPPED,
-    "silence": HANGING,
-    "too often": build_page(429),
-    "no state": changes.with_state(""),
-    "null": changes.with_state(None),
+    "a dropped connection": DROPPED,
+    "no answer": HANGING,
+    "an empty state": changes.with_state(""),
+    "a state of null": changes.with_state(None),
+    "a state that is a list": changes.with_state(["RUNNING"]),
     "an unknown state": changes.with_state("PAUSED"),
-    "a state that is none": changes.with_state(["RUNNING"]),
-    "not now": 1003,
-    "an unknown error": 500,
-    "another one": 1000,
+    "the code for too many requests": 1003,
+    "a code for an unknown error": 500,
+    "another code for an unknown error": 1000,
     "an unknown code": 4711,
     "a list": Reply([]),
-    "an envelope that says no": Reply({"code": 1005, "msg": "internal error", "data": None}),
+    "an error in an envelope": Reply({"code": 1005, "msg": "internal error", "data": None}),
 }
 
 
@@ -104,7 +103,7 @@ TROUBLES: dict[str, Answer] = {
 def test_five_failed_polls_in_a_row_are_tolerated_but_not_six(
     trouble: str, kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if trouble == "silence":  # all other responses must still arrive in time
+    if trouble == "no answer":  # all other responses must still arrive in time
         monkeypatch.setattr(runninghub_api, "ANSWER_TIMEOUT", 0.5)
     cloud.fates += [Fate(outputs=[PICTURE]), Fate(outputs=[PICTURE])]
     cloud.answer("v2/query", TROUBLES[trouble], times=5)
@@ -186,7 +185,6 @@ def test_a_deleted_task_is_not_waited_for(
     check_failed(kit.run(WORKFLOW), "gone")
     assert count_polls(cloud) == 1
     check_failed(kit.attach("1904").result(), "gone")
-    cloud.answer("v2/query", NOT_FOUND, times=None)
     cloud.reset_answer("v2/query")
     cloud.not_found = code
     cloud.answer("v2/query", NOT_FOUND, times=None)
@@ -250,7 +248,7 @@ def test_the_search_for_the_socket_has_a_limit(
     cloud.sockets.has_url = False
     cloud.answer("v2/query", changes.with_state("RUNNING"), times=15)
     assert make_kit().run(WORKFLOW).status == "completed"
-    assert len(cloud.find_requests("outputs")) == follow.SOCKET_TRIES
+    assert len(cloud.find_requests("outputs")) == runninghub_follow.SOCKET_TRIES
 
 
 def test_following_does_not_wait_for_the_socket_url(make_kit: MakeKit, cloud: RunningHub) -> None:
@@ -305,7 +303,7 @@ def test_a_run_without_either_route_fails_with_a_reason(code: int, kit: ComfyKit
 def test_a_response_can_be_in_an_envelope(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/query", changes.in_envelope, times=None)
     assert kit.run(WORKFLOW).image.pil().size == (32, 16)
-    assert kit.attach("1904").result().status == "failed"
+    assert kit.attach("1904").result().status == "failed"  # there is no such task
 
 
 # Outputs

@@ -11,7 +11,6 @@ from aiohttp import web
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client.backends.runninghub import files
 from comfykit_jupyter.client.backends.runninghub import files as runninghub_files
 from tests.client import workflows
 from tests.client.proxy import Served
@@ -154,9 +153,8 @@ def test_the_old_routes_limits_are_checked_before_uploading(
     assert result.status == "failed"
     assert "image (LoadImage): the file has 3 MB, and RunningHub accepts at most 2 MB" in str(result.msg)
     assert not cloud.find_requests("upload")
-    assert files.UPLOAD_LIMIT != 30 << 20
     monkeypatch.undo()
-    assert files.UPLOAD_LIMIT == 30 << 20
+    assert runninghub_files.UPLOAD_LIMIT == 30 << 20
 
 
 def test_a_too_large_file_is_reported_with_the_limit(kit: ComfyKit, cloud: RunningHub) -> None:
@@ -202,9 +200,7 @@ def test_a_response_without_a_file_name_is_an_error(data: object, kit: ComfyKit,
     assert not cloud.find_requests("create")
 
 
-def test_a_file_name_from_the_site_is_accepted(
-    kit: ComfyKit, cloud: RunningHub, ask: ApiClient, tmp_path: Path
-) -> None:
+def test_a_file_name_from_the_site_is_accepted(kit: ComfyKit, cloud: RunningHub, ask: ApiClient) -> None:
     names = [
         ask.upload("cat.png", make_png())["data"]["fileName"],
         ask.upload("cat.png", make_png(), v2=True)["data"]["fileName"],
@@ -213,8 +209,8 @@ def test_a_file_name_from_the_site_is_accepted(
     for name in names:
         assert kit.run(WORKFLOW, image=name).status == "completed"
     assert not list_uploads(cloud)
-    given = [request.body["nodeInfoList"][0]["fieldValue"] for request in cloud.find_requests("create")]
-    assert given == names
+    sent = [request.body["nodeInfoList"][0]["fieldValue"] for request in cloud.find_requests("create")]
+    assert sent == names
     assert str(names[0]) in str(kit.dry_run(WORKFLOW, image=names[0]))
 
 

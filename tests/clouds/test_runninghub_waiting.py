@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def its(cloud: RunningHub, gate: tuple[str, Gate]) -> Gate:
+def task_gate(cloud: RunningHub, gate: tuple[str, Gate]) -> Gate:
     """Replace the workflow by one that waits at a gate; return the gate."""
     cloud.workflows[WORKFLOW] = workflows.gated(gate[0])
     return gate[1]
@@ -44,9 +44,9 @@ def wait_for_note(run: Run, words: str) -> None:
 # Cancelling
 
 
-def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
+def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, task_gate: Gate) -> None:
     run = kit.submit(WORKFLOW)
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     run.cancel()
     result = run.result()
     assert (run.status, result.status, result.msg) == ("cancelled", "failed", "cancelled")
@@ -55,16 +55,16 @@ def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, its: Gate) -> 
     assert cloud.task.state == "CANCEL"
 
 
-async def test_cancelling_the_awaiting_task_cancels_the_run(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
+async def test_cancelling_the_awaiting_task_cancels_the_run(kit: ComfyKit, cloud: RunningHub, task_gate: Gate) -> None:
     waiting = asyncio.ensure_future(kit.execute(WORKFLOW))
-    await asyncio.to_thread(wait_until_running, cloud, its)
+    await asyncio.to_thread(wait_until_running, cloud, task_gate)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert cloud.task.cancels == 1
 
 
-def test_the_kits_timeout_cancels_the_task(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_the_kits_timeout_cancels_the_task(make_kit: MakeKit, cloud: RunningHub, task_gate: Gate) -> None:
     result = make_kit(timeout=0.5, raise_on_error=False).run(WORKFLOW)
     assert result.error is not None
     assert result.error.kind == "timeout"
@@ -92,11 +92,11 @@ def build_environment(cloud: RunningHub) -> dict[str, str]:
     }
 
 
-def test_ctrl_c_in_a_script_cancels_the_run(cloud: RunningHub, its: Gate) -> None:
+def test_ctrl_c_in_a_script_cancels_the_run(cloud: RunningHub, task_gate: Gate) -> None:
     script = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, WORKFLOW], env=build_environment(cloud), stdout=subprocess.PIPE, text=True
     )
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     script.send_signal(signal.SIGINT)
     out, _ = script.communicate(timeout=20)
     assert out == "interrupted\n"
@@ -104,16 +104,20 @@ def test_ctrl_c_in_a_script_cancels_the_run(cloud: RunningHub, its: Gate) -> Non
 
 
 @pytest.mark.parametrize("code", [807, 423, 1004])
-def test_cancelling_a_finished_task_is_not_an_error(code: int, kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
+def test_cancelling_a_finished_task_is_not_an_error(
+    code: int, kit: ComfyKit, cloud: RunningHub, task_gate: Gate
+) -> None:
     run = kit.submit(WORKFLOW)
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     cloud.answer("cancel", code)
     run.cancel()
-    its.open()
+    task_gate.open()
     assert run.result().status == "completed"
 
 
-def test_a_failed_cancel_warns_that_the_task_may_continue(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_a_failed_cancel_warns_that_the_task_may_continue(
+    make_kit: MakeKit, cloud: RunningHub, task_gate: Gate
+) -> None:
     cloud.answer("cancel", 802, times=None)
     result = make_kit(timeout=0.3, raise_on_error=False).run(WORKFLOW)
     assert result.error is not None
@@ -127,7 +131,7 @@ def test_a_failed_cancel_warns_that_the_task_may_continue(make_kit: MakeKit, clo
 
 @pytest.mark.parametrize("route", ["newer", "older"])
 def test_after_the_clouds_timeout_a_task_can_be_attached(
-    route: str, make_kit: MakeKit, cloud: RunningHub, its: Gate
+    route: str, make_kit: MakeKit, cloud: RunningHub, task_gate: Gate
 ) -> None:
     if route == "older":
         cloud.answer("v2/query", 404, times=None)
@@ -140,7 +144,7 @@ def test_after_the_clouds_timeout_a_task_can_be_attached(
     assert "runninghub_timeout" in str(result.msg)
     assert cloud.task.cancels == 0
     run = make_kit(raise_on_error=False).attach(cloud.task.id)
-    its.open()
+    task_gate.open()
     assert run.result().image.pil().size == (48, 16)
 
 
@@ -159,11 +163,11 @@ def test_a_timeout_of_none_means_no_limit(make_kit: MakeKit, cloud: RunningHub) 
 # Attaching
 
 
-def test_another_kit_can_attach_to_a_task(kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_another_kit_can_attach_to_a_task(kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, task_gate: Gate) -> None:
     first = kit.submit(WORKFLOW)
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     second = make_kit().attach(cloud.task.id)
-    its.open()
+    task_gate.open()
     (one, two) = (first.result(), second.result())
     assert one.images == two.images
     assert two.prompt_id == one.prompt_id == second.prompt_id
@@ -182,10 +186,10 @@ def test_another_process_can_attach_to_a_task(kit: ComfyKit, cloud: RunningHub) 
 
 
 async def test_cancelling_the_wait_for_an_attached_task_keeps_it_running(
-    kit: ComfyKit, cloud: RunningHub, its: Gate
+    kit: ComfyKit, cloud: RunningHub, task_gate: Gate
 ) -> None:
     run = kit.submit(WORKFLOW)
-    await asyncio.to_thread(wait_until_running, cloud, its)
+    await asyncio.to_thread(wait_until_running, cloud, task_gate)
 
     attached = kit.attach(cloud.task.id)
 
@@ -198,13 +202,13 @@ async def test_cancelling_the_wait_for_an_attached_task_keeps_it_running(
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert cloud.task.cancels == 0
-    its.open()
+    task_gate.open()
     assert (await attached).status == (await run).status == "completed"
 
 
-def test_an_attached_task_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, ask: ApiClient, its: Gate) -> None:
+def test_an_attached_task_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, ask: ApiClient, task_gate: Gate) -> None:
     task_id = ask.create()["data"]["taskId"]
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     run = kit.attach(task_id)
     run.cancel()
     assert run.result().status == "failed"
@@ -213,10 +217,10 @@ def test_an_attached_task_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, ask
 
 
 def test_an_attached_task_that_was_cancelled_is_interrupted(
-    kit: ComfyKit, cloud: RunningHub, ask: ApiClient, its: Gate
+    kit: ComfyKit, cloud: RunningHub, ask: ApiClient, task_gate: Gate
 ) -> None:
     task_id = ask.create()["data"]["taskId"]
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     ask("cancel", taskId=task_id)
     result = kit.attach(task_id).result()
     assert result.error is not None
@@ -238,17 +242,17 @@ def test_attach_without_a_key_is_an_error(make_kit: MakeKit, cloud: RunningHub) 
 # Concurrency
 
 
-def test_one_task_runs_at_a_time_across_kits(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_one_task_runs_at_a_time_across_kits(make_kit: MakeKit, cloud: RunningHub, task_gate: Gate) -> None:
     kits = [make_kit() for _ in range(3)]
     first = kits[0].submit(WORKFLOW)
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     second = kits[1].submit(WORKFLOW, color=2)
     wait_for_note(second, "waiting for a free slot: 1 at a time (runninghub_concurrency)")
     third = kits[2].submit(WORKFLOW, color=3)
     wait_for_note(third, "waiting for a free slot")
     assert second.status == third.status == "queued"
     assert len(cloud.find_requests("create")) == 1
-    its.open()
+    task_gate.open()
     for run in (third, second, first):
         assert run.result().status == "completed"
     colors = [each.graph["1"]["inputs"]["color"] for each in cloud.tasks.values()]
@@ -265,7 +269,7 @@ def test_many_runs_of_one_kit_keep_their_order(make_kit: MakeKit, cloud: Running
 
 
 def test_the_concurrency_can_be_raised(
-    make_kit: MakeKit, cloud: RunningHub, its: Gate, monkeypatch: pytest.MonkeyPatch
+    make_kit: MakeKit, cloud: RunningHub, task_gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.concurrency = 2
     monkeypatch.setenv("RUNNINGHUB_CONCURRENCY", "2")
@@ -273,30 +277,32 @@ def test_the_concurrency_can_be_raised(
     runs = [kit.submit(WORKFLOW, color=number) for number in (1, 2, 3)]
     cloud.wait_for(lambda: len(cloud.tasks) == 2)
     wait_for_note(runs[2], "waiting for a free slot: 2 at a time")
-    its.open()
+    task_gate.open()
     for run in runs:
         assert run.result().status == "completed"
 
 
-def test_two_keys_do_not_wait_for_each_other(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_two_keys_do_not_wait_for_each_other(make_kit: MakeKit, cloud: RunningHub, task_gate: Gate) -> None:
     first = make_kit().submit(WORKFLOW)
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     second = make_kit(runninghub_api_key="0" * 32, raise_on_error=False).run(WORKFLOW)
     assert "(code 802)" in str(second.msg)
-    its.open()
+    task_gate.open()
     assert first.result().status == "completed"
 
 
-def test_a_waiting_run_can_be_cancelled_before_it_is_sent(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_a_waiting_run_can_be_cancelled_before_it_is_sent(
+    make_kit: MakeKit, cloud: RunningHub, task_gate: Gate
+) -> None:
     kit = make_kit(raise_on_error=False)
     first = kit.submit(WORKFLOW)
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     second, third = kit.submit(WORKFLOW), kit.submit(WORKFLOW, color=3)
     wait_for_note(second, "waiting for a free slot")
     second.cancel()
     result = second.result()
     assert (second.status, result.prompt_id, result.warnings) == ("cancelled", None, [])
-    its.open()
+    task_gate.open()
     assert first.result().status == third.result().status == "completed"
     assert len(cloud.find_requests("create")) == 2
     assert not cloud.find_requests("cancel")
@@ -314,30 +320,32 @@ def test_a_slot_is_freed_however_a_run_ends(make_kit: MakeKit, cloud: RunningHub
 
 
 def test_a_run_waits_for_a_task_of_another_client(
-    make_kit: MakeKit, cloud: RunningHub, ask: ApiClient, its: Gate
+    make_kit: MakeKit, cloud: RunningHub, ask: ApiClient, task_gate: Gate
 ) -> None:
     ask.create()
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     run = make_kit().submit(WORKFLOW)
     wait_for_note(run, "the account already runs as many tasks as it may: trying again in")
-    its.open()
+    task_gate.open()
     ask.wait_for_end(cloud, cloud.task.id)
     assert run.result().status == "completed"
 
 
-def test_a_task_of_another_client_can_be_attached(kit: ComfyKit, cloud: RunningHub, ask: ApiClient, its: Gate) -> None:
-    its.open()
+def test_a_task_of_another_client_can_be_attached(
+    kit: ComfyKit, cloud: RunningHub, ask: ApiClient, task_gate: Gate
+) -> None:
+    task_gate.open()
     result = kit.attach(ask.create()["data"]["taskId"]).result()
     assert result.image.pil().size == (32, 16)
     assert result.images_by_var == {"2": result.images}  # the site does not say which workflow it ran
 
 
-def test_closing_a_kit_keeps_its_tasks_running(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_closing_a_kit_keeps_its_tasks_running(make_kit: MakeKit, cloud: RunningHub, task_gate: Gate) -> None:
     kit = make_kit()
     run = kit.submit(WORKFLOW)
-    wait_until_running(cloud, its)
+    wait_until_running(cloud, task_gate)
     cloud.wait_for(lambda: cloud.find_requests("v2/query"))
     loop.call(kit.find_backend(WORKFLOW).close())
     assert cloud.task.cancels == 0
-    its.open()
+    task_gate.open()
     assert run.result().status == "completed"

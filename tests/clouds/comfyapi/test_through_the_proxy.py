@@ -108,12 +108,12 @@ def test_an_output_can_be_an_input_of_the_next_run(kit: ComfyKit) -> None:
 
 
 def test_progress_increases_with_previews_and_the_end_comes_last(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+    name, task_gate = gate
     run = kit.submit(workflows.gated(name, steps=5))
     watcher = Watcher(run)
-    its.wait()
+    task_gate.wait()
     wait_for(run, lambda run: (run.progress.node_title, run.progress.step, run.progress.steps) == ("The gate", 4, 5))
-    its.open()
+    task_gate.open()
     result = run.result()
     watcher.wait()
     assert watcher.received[-1] is result
@@ -125,7 +125,7 @@ def test_progress_increases_with_previews_and_the_end_comes_last(kit: ComfyKit, 
 
 def test_previews_are_shown(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
     """The proxy passes on one preview every half second, so only some of many steps have one."""
-    name, its = gate
+    name, task_gate = gate
     shown = threading.Event()
     seen: list[Any] = []
 
@@ -143,22 +143,22 @@ def test_previews_are_shown(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
     before.open()
     assert shown.wait(20)
     run.cancel()  # the other steps show nothing new
-    its.open()
+    task_gate.open()
     assert seen[0].node_id == "3"
     assert Image.open(io.BytesIO(seen[0].data)).size == (16, 16)
 
 
 def test_a_queued_job_knows_its_position(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+    name, task_gate = gate
     first = kit.submit(workflows.gated(name))
-    its.wait()
+    task_gate.wait()
     second, third = kit.submit(workflows.text("2")), kit.submit(workflows.text("3"))
     wait_for(third, lambda run: run.progress.queue_position == 2)
     assert second.progress.queue_position == 1
     assert (first.status, third.status) == ("running", "queued")
     assert (kit.server().running, kit.server().pending) == (1, 2)
     assert [job.prompt_id for job in kit.queue()] == [run.prompt_id for run in (first, second, third)]
-    its.open()
+    task_gate.open()
     for run in (first, second, third):
         assert run.result().status == "completed"
 
@@ -192,9 +192,9 @@ async def test_a_missing_node_is_named(either: ComfyKit) -> None:
 
 
 def test_a_running_job_is_cancelled(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+    name, task_gate = gate
     run = kit.submit(workflows.gated(name))
-    its.wait()
+    task_gate.wait()
     run.cancel()
     with pytest.raises(RunFailed) as caught:
         run.result()
@@ -203,9 +203,9 @@ def test_a_running_job_is_cancelled(kit: ComfyKit, gate: tuple[str, Gate], jobs:
 
 
 def test_cancelling_a_queued_job_keeps_the_others(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+    name, task_gate = gate
     first = kit.submit(workflows.gated(name))
-    its.wait()
+    task_gate.wait()
     mine, other = kit.submit(workflows.text("mine")), kit.submit(workflows.text("other"))
     wait_for(other, lambda run: run.progress.queue_position == 2)
     mine.cancel()
@@ -213,16 +213,16 @@ def test_cancelling_a_queued_job_keeps_the_others(kit: ComfyKit, gate: tuple[str
         mine.result()
     assert caught.value.result.error.kind == "cancelled"
     jobs.expect(first.prompt_id, other.prompt_id)
-    its.open()
+    task_gate.open()
     assert {first.result().status, other.result().status} == {"completed"}
 
 
 async def test_cancelling_the_awaiting_task_cancels_the_job(
     either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
-    name, its = gate
+    name, task_gate = gate
     task = asyncio.ensure_future(either.execute(workflows.gated(name)))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(task_gate.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -239,9 +239,9 @@ async def test_a_timeout_cancels_the_job(
 
 
 def test_an_interrupt_from_elsewhere_is_reported(kit: ComfyKit, gate: tuple[str, Gate], sandbox: Any) -> None:
-    name, its = gate
+    name, task_gate = gate
     run = kit.submit(workflows.gated(name))
-    its.wait()
+    task_gate.wait()
     httpx.post(f"{sandbox.url}/interrupt")
     with pytest.raises(RunFailed) as caught:
         run.result()
@@ -249,10 +249,10 @@ def test_an_interrupt_from_elsewhere_is_reported(kit: ComfyKit, gate: tuple[str,
 
 
 def test_ctrl_c_in_a_script_cancels_the_job(proxied: Proxied, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+    name, task_gate = gate
     code = f"from comfykit_jupyter import ComfyKit; ComfyKit({proxied.url!r}).run({workflows.gated(name)!r})"
     script = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
-    its.wait()
+    task_gate.wait()
     script.send_signal(signal.SIGINT)
     _, errors = script.communicate(timeout=20)
     assert b"KeyboardInterrupt" in errors
@@ -260,27 +260,27 @@ def test_ctrl_c_in_a_script_cancels_the_job(proxied: Proxied, gate: tuple[str, G
 
 
 def test_a_job_removed_elsewhere_is_gone(kit: ComfyKit, gate: tuple[str, Gate], sandbox: Any) -> None:
-    name, its = gate
+    name, task_gate = gate
     first = kit.submit(workflows.gated(name))
-    its.wait()
+    task_gate.wait()
     mine = kit.submit(workflows.text())
     wait_for(mine, lambda run: run.progress.queue_position is not None)
     httpx.post(f"{sandbox.url}/queue", json={"delete": [mine.prompt_id]})
     with pytest.raises(RunFailed) as caught:
         mine.result()
     assert caught.value.result.error.kind == "gone"
-    its.open()
+    task_gate.open()
     first.result()
 
 
 def test_a_restart_of_the_proxy_loses_no_run(sandbox: Any, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+    name, task_gate = gate
     with Proxied(sandbox.url) as proxied:
         run = make_kit(proxied.url).submit(workflows.gated(name))
-        its.wait()
+        task_gate.wait()
         wait_for(run, lambda run: run.status == "running")
         with proxied.restart():
-            its.open()
+            task_gate.open()
             assert run.result().status == "completed"
 
 
@@ -298,16 +298,16 @@ def test_attach_to_a_finished_run_returns_its_result(kit: ComfyKit, proxied: Pro
 def test_attach_follows_a_running_job_and_leaving_does_not_cancel_it(
     kit: ComfyKit, proxied: Proxied, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
-    name, its = gate
+    name, task_gate = gate
     run = kit.submit(workflows.gated(name))
-    its.wait()
+    task_gate.wait()
     wait_for(run, lambda run: run.prompt_id != run.id)  # the node may run before the server has answered
     attached = make_kit(proxied.url).attach(run.prompt_id)
     wait_for(attached, lambda run: run.status == "running")
     with pytest.raises(TimeoutError):
         attached.result(timeout=0.1)
     jobs.expect(run.prompt_id)
-    its.open()
+    task_gate.open()
     assert attached.result().images == run.result().images
 
 

@@ -1,6 +1,6 @@
-"""Other known formats of RunningHub's responses, for `RunningHub.answer`.
+"""Changes of RunningHub's normal responses to other known formats, for `RunningHub.answer`.
 
-Each function takes the body of a normal response and returns the changed body. Those with arguments return such a
+Each function takes the body of a normal response and returns the changed body. Those with other arguments return such a
 function.
 """
 

@@ -204,6 +204,29 @@ def test_a_point_is_run_again_though_the_sweep_is_just_ending(kit: ComfyKit, mon
     assert sweep[0].id != before
 
 
+def test_a_start_while_a_point_runs_again_sends_the_others(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
+    sweep = kit.sweep(gated(name), over={"width": [8, 16, 24]})
+    sweep.rerun(1)
+    node_gate.wait()
+    assert sweep.start() is sweep
+    node_gate.open()
+    assert sweep.wait(20).states == ["completed"] * 3
+    assert len(kit.runs) == 3
+
+
+def test_a_large_sweep_has_to_be_confirmed_while_a_point_runs_again(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
+    sweep = kit.sweep(gated(name), over={"width": range(8, 2010)})
+    sweep.rerun(1)
+    node_gate.wait()
+    with pytest.raises(ComfyKitError, match=r"start\(sure=True\)"):
+        sweep.start()
+    node_gate.open()
+    sweep.wait(20)
+    assert sweep.states.count("completed") == 1
+
+
 def test_a_sweep_whose_last_points_have_ended_is_not_paused(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
     name, opened = gate
     sweep = kit.sweep(gated(name), over={"width": [8]}).start()

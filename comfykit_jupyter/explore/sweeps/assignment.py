@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import chain
 
 Group = tuple[str, ...]
 """What points have in common that run together: the model files, since to load others costs more than anything else."""
@@ -41,8 +42,7 @@ class Assignment:
         self._owners: dict[Hashable, str] = {}
 
     def __len__(self) -> int:
-        waiting = sum(map(len, self._queues.values())) + sum(map(len, self._for_one.values()))
-        return waiting + len(self._for_anyone) + len(self._next)
+        return sum(map(len, self._list_queues()))
 
     def add(self, index: int, *, first: bool = False) -> None:
         """Add a waiting point, behind or before the others of its group."""
@@ -50,13 +50,15 @@ class Assignment:
         queue = self._queues.setdefault(key, deque())
         (queue.appendleft if first else queue.append)(index)
 
-    def __contains__(self, index: object) -> bool:
-        queues = (self._next, self._for_anyone, *self._for_one.values(), *self._queues.values())
-        return any(index in queue for queue in queues)
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self._list_queues())
+
+    def _list_queues(self) -> list[deque[int]]:
+        return [self._next, self._for_anyone, *self._for_one.values(), *self._queues.values()]
 
     def remove(self, index: int) -> bool:
         """Remove a waiting point, and return whether it was there."""
-        for queue in (self._next, self._for_anyone, *self._for_one.values(), *self._queues.values()):
+        for queue in self._list_queues():
             if index in queue:
                 queue.remove(index)
                 return True

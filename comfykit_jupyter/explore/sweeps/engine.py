@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -16,7 +15,7 @@ from comfykit_jupyter.explore.points.plan import Step, find_rank
 from comfykit_jupyter.explore.sweeps.assignment import Assignment
 from comfykit_jupyter.explore.sweeps.crew import Crew
 from comfykit_jupyter.explore.sweeps.failures import Failures
-from comfykit_jupyter.explore.sweeps.verdict import judge
+from comfykit_jupyter.explore.sweeps.verdict import is_gone, judge
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
     from comfykit_jupyter.explore.points.preparation import Prepared
     from comfykit_jupyter.workflow.progress.state import Progress
-
-logger = logging.getLogger(__name__)
 
 State = Literal["waiting", "running", "completed", "failed", "cancelled", "unknown", "invalid"]
 """The state of a point. `unknown`: its job may still run in a cloud, and is never sent again by itself."""
@@ -121,9 +118,8 @@ class Engine:
         self._driving = True
         ranks = [find_rank(point.position) for point in self._prepared.points] if self.sparse else None
         self._waiting = Assignment(self.crew.groups, self.crew.rows, ranks)
-        todo = [index for index, state in enumerate(self.states) if state == "waiting" and (not only or index in only)]
-        for index in self._drop_twins(todo):
-            self._add(index, self._steps[index])
+        self._twins = {}
+        self._add_waiting(only)
         try:
             while True:
                 await self.crew.work(self._pull, self._take_back)
@@ -140,8 +136,10 @@ class Engine:
             self._on_change(-1)
 
     async def resume(self) -> bool:
-        """Continue to send waiting points; return whether `drive` is still running."""
+        """Continue to send waiting points, also those that `drive` has left; return whether it is still running."""
         self.forget_pause()
+        if self._driving:
+            self._add_waiting()
         self.crew.wake()
         return self._driving
 
@@ -157,12 +155,21 @@ class Engine:
         else:
             self._waiting.add_for(step.server if self.crew.find(step.server) is not None else "", index)
 
-    def _drop_twins(self, indices: Sequence[int]) -> list[int]:
-        """Return one point for each key: points with the same key share a run."""
-        self._twins = {}
-        for index in indices:
-            self._twins.setdefault(self._prepared.keys[index], []).append(index)
-        return [twins[0] for twins in self._twins.values()]
+    def _add_waiting(self, only: Collection[int] = ()) -> None:
+        """Add the points that wait and that no worker has or gets; points with the same key share a run."""
+        coming = self._find_coming()
+        for index, state in enumerate(self.states):
+            if state != "waiting" or index in coming or (only and index not in only):
+                continue
+            twins = self._twins.setdefault(self._prepared.keys[index], [])
+            if coming.isdisjoint(twins):
+                self._add(index, self._steps[index])
+                coming.add(index)
+            twins.append(index)
+
+    def _find_coming(self) -> set[int]:
+        """Return the points that a worker has or gets."""
+        return {*self._waiting, *self._running, *self._alone.values()}
 
     def pause(self, why: str, *, is_asked: bool = False) -> None:
         """Stop sending points; running ones end.
@@ -188,7 +195,8 @@ class Engine:
         """Run points again next, while others run; return whether any others run."""
         if not self._driving:
             return False
-        again = [index for index in indices if self.states[index] != "running" and index not in self._waiting]
+        coming = self._find_coming()
+        again = [index for index in indices if self.states[index] != "running" and index not in coming]
         self.retry(again)
         for index in again:
             self._waiting.add_next(index)
@@ -306,7 +314,7 @@ class Engine:
         finally:
             self._running.pop(index, None)
             self.progress.pop(index, None)
-        if _is_gone(result) and step.action == "fetch" and await self._recorder.fetch_again(run_id, worker.origin):
+        if is_gone(result) and step.action == "fetch" and await self._recorder.fetch_again(run_id, worker.origin):
             self._accept(index, step)
         else:
             self._settle(worker, index, run_id, result)
@@ -330,7 +338,7 @@ class Engine:
         until = time.monotonic() + patience
         while True:
             result = await worker.attach(prompt_id, lambda progress: self._note(index, progress))
-            if not _is_gone(result) or time.monotonic() > until:
+            if not is_gone(result) or time.monotonic() > until:
                 return result
             await asyncio.sleep(SETTLING / 10)
 
@@ -439,7 +447,3 @@ class Engine:
         if left is None:
             left = sum(state in ("waiting", "running") for state in self.states)
         return sum(known) / len(known) * left / max(self.crew.present, 1) if known else None
-
-
-def _is_gone(result: ExecuteResult) -> bool:
-    return result.error is not None and result.error.kind == "gone"

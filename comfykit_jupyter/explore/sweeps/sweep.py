@@ -75,6 +75,8 @@ class Sweep(PlannedPoints):
         self._name = ""
         self._lock = threading.RLock()
         self._job: loop.BackgroundTask[None] | None = None
+        self._is_partial = False
+        """Whether it was begun for some of the points that wait, and leaves the others."""
         self._callbacks = RowCallbacks()
         self._watchers: list[OnChange] = []
         self._changed = threading.Condition()
@@ -173,6 +175,9 @@ class Sweep(PlannedPoints):
             ComfyKitError: Values of points are wrong, or it is large and `sure` was not given. Nothing was sent.
         """
         with self._lock:
+            if self.running and self._is_partial:
+                self._check_start(self.plan, sure=sure, skip_invalid=skip_invalid)
+                self._is_partial = False
             if self.running and loop.call(self._engine.resume()):
                 return self
             self._check_start(self.plan, sure=sure, skip_invalid=skip_invalid)
@@ -202,6 +207,7 @@ class Sweep(PlannedPoints):
 
     def _begin(self, only: Collection[int] = ()) -> None:
         self._engine.forget_pause()  # here: pause() may be called before the loop gets to it
+        self._is_partial = bool(only)
         self._job = loop.BackgroundTask(lambda: self._engine.drive(only))
         self._job.start()
         self._job.outcome.add_done_callback(lambda _outcome: self._on_change(OTHER))  # now it no longer runs

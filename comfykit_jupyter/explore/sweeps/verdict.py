@@ -33,7 +33,7 @@ def judge(result: ExecuteResult, *, is_paid: bool, is_member: bool, has_others: 
     kind = result.error.kind if result.error is not None else ""
     if result.status == "completed":
         return "completed"
-    if kind == "gone":  # it was never there, or was removed: nothing of it can come any more
+    if is_gone(result):  # it was never there, or was removed: nothing of it can come any more
         return "gone"
     if kind in ("cancelled", "interrupted"):
         return "cancelled"
@@ -48,3 +48,8 @@ def judge(result: ExecuteResult, *, is_paid: bool, is_member: bool, has_others: 
     if not is_member or result.prompt_id is None:
         return "unknown"
     return "moved" if kind == "unreachable" and not is_paid and has_others else "away"
+
+
+def is_gone(result: ExecuteResult) -> bool:
+    """Return whether the server has no such job."""
+    return result.error is not None and result.error.kind == "gone"

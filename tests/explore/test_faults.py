@@ -295,6 +295,20 @@ def test_a_point_out_of_memory_is_tried_once_more_alone(
     assert [[running for _, running in calls[first : first + 3]] for first in freed] == [[0, 0, 0]] * 2
 
 
+def test_a_point_that_waits_to_run_alone_is_not_run_twice(
+    kit: ComfyKit, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "FREE_AGAIN", 0)
+    name = uuid.uuid4().hex
+    held = proxy.held["/free"] = threading.Event()
+    sweep = kit.sweep(moody(name), over={"number": [1, -2]}).start()
+    proxy.wait_for(lambda seen: seen.path == "/free")
+    sweep.rerun(1)
+    held.set()
+    assert sweep.wait(20).states == ["completed", "completed"]
+    assert count_posts(proxy) == 3
+
+
 def test_the_stop_button_pauses_and_lets_running_points_end(
     kit: ComfyKit, proxy: Proxy, gate: tuple[str, Gate], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -265,6 +265,19 @@ async def test_closed_kit_can_be_used_again(kit: ComfyKit) -> None:
     assert (await kit.submit(workflows.text())).status == "completed"
 
 
+@pytest.mark.parametrize("path", ["/object_info/LoadImage", "/upload/image", "/prompt"])
+async def test_run_that_is_being_sent_outlives_its_closed_kit(path: str, proxy: Proxy, make_kit: MakeKit) -> None:
+    image = Image.frombytes("RGB", (2, 8), os.urandom(48))
+    held = proxy.held[path] = threading.Event()
+    async with make_kit(proxy.url) as kit:
+        run = kit.submit(workflows.inverted(), image=image)
+        await asyncio.to_thread(proxy.wait_for, lambda seen: seen.path == path)
+    held.set()
+    negative = (await run).image
+    assert (await asyncio.to_thread(negative.pil)).size == image.size
+    assert len(proxy.requests("POST", "/prompt")) == 1
+
+
 async def test_result_has_the_prompt_and_server(either: ComfyKit) -> None:
     graph = workflows.picture()
     result = await either.execute(graph, {"width": 48})

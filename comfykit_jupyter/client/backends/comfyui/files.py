@@ -56,7 +56,7 @@ async def _post(server: FileServer, name: str, content: IO[bytes], size: int) ->
     response = await server.request(
         "POST",
         "/upload/image",
-        retry=False,
+        retry=True,  # a file that is there twice is the same one; the kit may be closed during the first attempt
         size=size,
         files={"image": (name, content, "application/octet-stream")},
         data={"type": "input"},

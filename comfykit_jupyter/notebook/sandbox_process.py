@@ -31,7 +31,7 @@ def start_sandbox() -> str:
     """Start the embedded server of this process unless it runs, and return its URL.
 
     Raises:
-        ServerError: The server cannot be started; the message says why.
+        ServerError: The server can't be started; the message says why.
     """
     global _sandbox
     if _sandbox is None or _sandbox[0].poll() is not None:
@@ -51,7 +51,7 @@ def _start() -> tuple[subprocess.Popen[str], str]:
     )
     output = process.stdout
     if output is None:
-        raise ServerError("the embedded server cannot be started: its output is closed")
+        raise ServerError("the embedded server can't be started: its output is closed")
     last_line = ""
     for line in output:
         if found := re.search(r"http://\S+", line):

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ImportError, OSError, ValueError) as error:
             print(f"sandbox: {_format_error(error, port)}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:  # Windows, where asyncio cannot set signal handlers
+        except KeyboardInterrupt:  # Windows, where asyncio can't set signal handlers
             return 130
 
 

@@ -88,7 +88,7 @@ class Sandbox:
         """Start the server and return it once it accepts connections.
 
         Raises:
-            OSError: The server cannot listen on its address, for example because the port is in use.
+            OSError: The server can't listen on its address, for example because the port is in use.
             RuntimeError: The sandbox has been started before.
         """
         if self._thread is not None:

@@ -161,7 +161,7 @@ class FileRoutes:
             try:
                 name = await asyncio.to_thread(_move, upload, folder, overwrite)
             except OSError as error:
-                raise web.HTTPBadRequest(text="the file cannot be saved under that name") from error
+                raise web.HTTPBadRequest(text="the file can't be saved under that name") from error
         return web.json_response({"name": name, "subfolder": subfolder, "type": kind})
 
     async def view(self, request: web.Request) -> web.StreamResponse:

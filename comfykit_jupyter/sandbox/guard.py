@@ -40,7 +40,7 @@ def make_guard(*, allow_remote: bool) -> Middleware:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and not _is_same_origin(_parse_url(origin), host):
             raise web.HTTPForbidden(text="The request comes from a page of another origin.")
-        # Following a link is harmless: it changes nothing, and the other page cannot read the response.
+        # Following a link is harmless: it changes nothing, and the other page can't read the response.
         followed = request.method == hdrs.METH_GET and request.headers.get("Sec-Fetch-Mode") == "navigate"
         if request.headers.get("Sec-Fetch-Site") == "cross-site" and not followed:
             raise web.HTTPForbidden(text="The request comes from a page of another site.")

@@ -120,7 +120,7 @@ class Server:
         """Start listening.
 
         Raises:
-            OSError: The server cannot listen on its address, for example because the port is in use.
+            OSError: The server can't listen on its address, for example because the port is in use.
         """
         self._sockets = Sockets(asyncio.get_running_loop(), self._build_greeting, self._features)
         self._queue = PromptQueue(lambda remaining: self._sockets.send("status", _format_status(remaining)))

@@ -30,7 +30,7 @@ Problem = dict[str, Any]
 
 def _parse_finite(value: Any) -> float:
     number = float(value)
-    if not math.isfinite(number):  # JSON cannot represent it, so the history would not be readable
+    if not math.isfinite(number):  # JSON can't represent it, so the history would not be readable
         raise ValueError(f"{value} is not a finite number")
     return number
 
@@ -146,6 +146,7 @@ def _find_node_problems(
 
 
 def _find_link_problem(prompt: Prompt, name: str, link: list[Any], spec: Spec, *, inner: bool) -> Problem | None:
+    """Return the problem of an input that is linked to nothing, or to an output of another type."""
     config = {"input_name": name, "input_config": list(spec)}
     if not is_link(link):
         message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
@@ -174,6 +175,7 @@ def _is_compatible(received: str, wanted: Any) -> bool:
 
 
 def _convert(inputs: dict[str, Any], name: str, spec: Spec) -> Problem | None:
+    """Convert a value to the type of its input, in place; return the problem if it can't be converted."""
     kind, value = get_input_type(spec), unwrap_value(inputs[name])
     if not isinstance(kind, str) or kind not in _CONVERSIONS:
         return None

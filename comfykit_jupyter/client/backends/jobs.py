@@ -58,7 +58,7 @@ def check_limit(limit: Any) -> int:
     """Return the number of jobs to ask for.
 
     Raises:
-        ComfyKitError: It is not such a number.
+        ComfyKitError: It is not an integer between 1 and `LIMIT`.
     """
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LIMIT:
         raise ComfyKitError(f"history: limit must be an integer between 1 and {LIMIT}, not {short_repr(limit)}")
@@ -78,10 +78,10 @@ def build_queued_job(item: Any, status: str, place: int | None = None, **known: 
     }
     try:
         workflow = Workflow.parse({"prompt": prompt, "extra_data": extra})
-        went_in = read_binding(workflow)
+        binding = read_binding(workflow)
     except ComfyKitError:
         return Job(status=status, place=place, **known)
-    values = {**went_in.params, **went_in.seeds}
+    values = {**binding.params, **binding.seeds}
     return Job(status=status, place=place, values=values, nodes=len(workflow.prompt), **known)
 
 

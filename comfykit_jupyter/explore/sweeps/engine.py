@@ -431,7 +431,7 @@ class Engine:
             self._send_again(index)
             return
         if index in self._out_of_memory:
-            message = f"{message} (also alone, after the models were unloaded: use a {_MEMORY_ADVICE})"
+            message = f"{message} (it failed again alone, after the models were unloaded: use a {_MEMORY_ADVICE})"
         self._recorder.record_end(run_id, result)
         self._set_with_twins(index, run_id, "failed", message)
         if why := self._failures.note_failed(message):

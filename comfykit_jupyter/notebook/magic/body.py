@@ -38,7 +38,7 @@ _YAML = re.compile(r"[|>][-+0-9]*$|[&*!]\w")
 
 
 class BodyError(ValueError):
-    """A body that cannot be read; the message says in which line of the cell, and what to write."""
+    """A body that can't be read; the message says in which line of the cell, and what to write."""
 
 
 def read_body(text: str) -> dict[str, Any]:

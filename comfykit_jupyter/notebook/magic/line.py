@@ -20,7 +20,7 @@ _BARE = re.compile(r"[^\s'\"\\={}]+")
 
 
 class LineError(ValueError):
-    """A line that cannot be split; the message says where."""
+    """A line that can't be split; the message says where."""
 
 
 @dataclass(frozen=True)

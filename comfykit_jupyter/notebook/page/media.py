@@ -62,7 +62,7 @@ def read_piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str,
         offset: Where the piece begins, in bytes.
 
     Raises:
-        ComfyKitError: The offset is outside of the file, or a thumbnail cannot be made.
+        ComfyKitError: The offset is outside of the file, or a thumbnail can't be made.
     """
     if size == "thumb":
         try:
@@ -114,7 +114,7 @@ class Upload:
 
         Raises:
             ComfyKitError: The piece is outside of the file.
-            OSError: The piece cannot be written, for example because the upload was dropped.
+            OSError: The piece can't be written, for example because the upload was dropped.
         """
         if not 0 <= offset <= self.size - len(data) or len(data) > PIECE_BYTES:
             raise ComfyKitError(

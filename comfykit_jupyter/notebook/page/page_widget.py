@@ -98,7 +98,7 @@ class PageWidget(anywidget.AnyWidget):
         except ComfyKitError as error:
             answer["error"] = strip_folders(str(error))
         except OSError as error:
-            answer["error"] = f"cannot read or write the file: {error.strerror or type(error).__name__}"
+            answer["error"] = f"the file can't be read or written: {error.strerror or type(error).__name__}"
         except (KeyError, TypeError, ValueError) as error:
             answer["error"] = f"invalid message {content['kind']!r}: {strip_folders(str(error))}"
         except Exception as error:

@@ -76,7 +76,7 @@ class WorkflowWidget(ListsView):
     thread of their own.
 
     Raises:
-        WorkflowError: The workflow cannot be read.
+        WorkflowError: The workflow can't be read.
         ParameterError: A value does not fit.
         ServerError: The server that hosts the workflow is away.
 
@@ -177,7 +177,7 @@ class WorkflowWidget(ListsView):
             The run, at once.
 
         Raises:
-            ComfyKitError: This cannot be a prompt ID.
+            ComfyKitError: This can't be a prompt ID.
 
         Example:
             form.attach("1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")

@@ -43,7 +43,7 @@ def _match(first: Audio, second: Audio) -> tuple[Floats, Floats, int]:
     batch, channels = max(len(a), len(b)), max(a.shape[1], b.shape[1])
     for size in (len(a), len(b)):
         if size not in (1, batch):
-            raise ValueError(f"audio batches of {len(a)} and {len(b)} cannot be combined: use equal sizes, or one of 1")
+            raise ValueError(f"audio batches of {len(a)} and {len(b)} can't be combined: use equal sizes, or one of 1")
     return (
         np.broadcast_to(a, (batch, channels, a.shape[2])),
         np.broadcast_to(b, (batch, channels, b.shape[2])),

@@ -62,7 +62,7 @@ class Conditioning:
 def _find_hand(name: str) -> str:
     if name not in _HANDS:
         raise ValueError(
-            f"{name!r} cannot run on the embedded server, which has no diffusion models: choose one of {list(_HANDS)}"
+            f"{name!r} can't run on the embedded server, which has no diffusion models: choose one of {list(_HANDS)}"
         )
     return _HANDS[name]
 
@@ -107,7 +107,7 @@ def lora_loader(
 ) -> Output:
     """Change the painter's palette or brush; a strength of 0 changes nothing."""
     if lora_name not in _LOOKS:
-        raise ValueError(f"{lora_name!r} cannot run on the embedded server: choose one of {list(_LOOKS)}")
+        raise ValueError(f"{lora_name!r} can't run on the embedded server: choose one of {list(_LOOKS)}")
     look = _LOOKS[lora_name]
     if strength_model:
         model = replace(model, looks=(*model.looks, (look, strength_model)))

@@ -31,7 +31,7 @@ def build_metadata(context: Context) -> dict[str, str]:
 def expand_prefix(prefix: str, prompt: Mapping[str, Any], now: datetime) -> str:
     """Replace the patterns `%date:FORMAT%` and `%Node.widget%` in a prefix.
 
-    A node is named by its title or its class. A replacement cannot add a folder, and an unknown pattern is left
+    A node is named by its title or its class. A replacement can't add a folder, and an unknown pattern is left
     unchanged.
 
     >>> prompt = {"3": {"class_type": "KSampler", "inputs": {"seed": 7}}}

@@ -23,6 +23,8 @@ _IMAGES: Spec = ("IMAGE", {})
 _VIDEO: Spec = ("VIDEO", {})
 _AUDIO_RATE = 48000
 """Sample rate of the audio in saved videos, in Hz."""
+_QUALITIES = {"h264": (23.0, 51.0), "av1": (30.0, 63.0)}
+"""The default and the largest constant rate factor of each codec. The first codec is the default."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,9 @@ def _build_dynamic_choice(*choices: tuple[str, dict[str, Any]], **options: Any) 
     return "COMFY_DYNAMICCOMBO_V3", {**options, "options": keyed}
 
 
-def _build_codec_choice(codec: str, crf: float, most: float) -> tuple[str, dict[str, Any]]:
+def _build_codec_choice(codec: str) -> tuple[str, dict[str, Any]]:
+    """Build the choice of a codec, which adds how it encodes."""
+    crf, most = _QUALITIES[codec]
     quality: Spec = ("FLOAT", {"default": crf, "min": 0.0, "max": most, "step": 1.0})
     spaces: Spec = (
         "COMBO",
@@ -222,8 +226,8 @@ def _build_codec_choice(codec: str, crf: float, most: float) -> tuple[str, dict[
     return codec, {"optional": {"encoding": _build_dynamic_choice(("auto", {}), again, display_name="encoding mode")}}
 
 
-_H264 = _build_codec_choice("h264", 23.0, 51.0)
-_AV1 = _build_codec_choice("av1", 30.0, 63.0)
+_H264 = _build_codec_choice("h264")
+_AV1 = _build_codec_choice("av1")
 _CODECS = _build_dynamic_choice(("auto", {}), _H264, _AV1)
 _FORMATS = _build_dynamic_choice(
     *((form, {"required": {"codec": _CODECS}}) for form in ("auto", "mp4", "mkv")),
@@ -249,7 +253,7 @@ def save_video(
     context: Context,
     video: Video,
     filename_prefix: str,
-    format: str = "auto",  # noqa: A002  # the input's name
+    format: str = "auto",  # noqa: A002 - the input's name
     codec: str = "auto",
 ) -> Output:
     """Save a video as one file in `output`."""
@@ -271,13 +275,13 @@ def _choose_encoding(context: Context, form: str, codec: str) -> tuple[str, floa
     """
     given = context.prompt.get(context.node_id, {}).get("inputs", {})
     codec = given.get("format.codec", codec)
-    qualities = {"av1": (30.0, 63.0)} if form == "webm" else {"h264": (23.0, 51.0), "av1": (30.0, 63.0)}
+    codecs = ["av1"] if form == "webm" else list(_QUALITIES)
     if codec == "auto":
-        codec = next(iter(qualities))
-    if not isinstance(codec, str) or codec not in qualities:
-        allowed = ", ".join(["auto", *qualities])
+        codec = codecs[0]
+    if not isinstance(codec, str) or codec not in codecs:
+        allowed = ", ".join(["auto", *codecs])
         raise ValueError(f"codec of a {form} file must be one of {allowed}, not {str(codec)[:40]!r}")
-    usual, most = qualities[codec]
+    usual, most = _QUALITIES[codec]
     crf = given.get("format.codec.encoding.crf", usual)
     if not isinstance(crf, (int, float)) or not 0 <= crf <= most:
         raise ValueError(f"crf must be a number between 0 and {most:g}, not {str(crf)[:40]!r}")

@@ -149,8 +149,8 @@ def _apply_progress_state(state: RunState, data: Mapping[str, Any], at: float) -
     if not isinstance(nodes, Mapping):
         return state
     state = _start(state, at)
-    if not state.tells_states:
-        state = replace(state, tells_states=True)
+    if not state.has_state_events:
+        state = replace(state, has_state_events=True)
     running: list[tuple[str, Mapping[str, Any]]] = []
     done: set[str] = set()
     display: dict[str, str] = {}
@@ -231,7 +231,7 @@ def _enter_node(state: RunState, shown: str, at: float) -> RunState:
     if shown == state.current:
         return state
     left = _leave_node(state, at)
-    if state.current is not None and not state.tells_states:
+    if state.current is not None and not state.has_state_events:
         left = _mark_done(left, {state.current})
     return replace(left, current=shown, node_started=at, step=None, steps=None, step_at=None, pace=None)
 

@@ -160,7 +160,7 @@ class RunState:
     seen_start: bool = False
     succeeded: bool = False  # execution_success was seen; the run is over only when the server says so
     finished: bool = False
-    tells_states: bool = False  # this server sends progress_state, so nothing need be guessed from `executing`
+    has_state_events: bool = False  # this server sends progress_state, so nothing need be guessed from `executing`
     node_started: float | None = None
     step_at: float | None = None
     pace: float | None = None  # seconds per step of the current node, smoothed

@@ -14,11 +14,11 @@ _MOST_STEPS = 10_000
 def estimate_times(prompt: Mapping[str, Any], seen: Mapping[str, float]) -> dict[str, float]:
     """Return the seconds that each node will probably take, by node ID; empty if nothing is known.
 
+    A new class counts as the quickest of the known ones: slow classes have probably been seen before.
+
     Args:
         prompt: The prompt.
         seen: What `measure_times` returned before.
-
-    A new class counts as the quickest of the known ones: slow classes have probably been seen before.
     """
     known = {
         id_: seen[class_] * _count_steps(node) for id_, node in prompt.items() if (class_ := _find_class(node)) in seen

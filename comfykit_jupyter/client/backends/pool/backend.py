@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 GRACE = 5.0
-"""Seconds that the others get to answer once one server has."""
+"""Seconds that the other servers get to answer after the first answer."""
 AWAY = 10.0
-"""Seconds for which a server that did not answer is not asked again, as long as others are there."""
+"""Seconds for which a server that did not answer is not asked again, as long as there are others."""
 FIND_INTERVAL = 1.0
 """Seconds between two searches for a job while some servers are away."""
 
@@ -294,5 +294,6 @@ class Pool(Backend):
 
 
 async def _has_job(server: Backend, prompt_id: str) -> bool:
-    # in this order: a job may end between the two questions
+    """Return whether a server has a job in its queue or its history."""
+    # In this order, since a job may end between the two questions.
     return await server.is_unfinished(prompt_id) or await server.has_ended(prompt_id)

@@ -154,7 +154,7 @@ class FormView(RunView):
             self._clear_errors([name])
 
     def _reject_value(self, name: str, error: ParameterError) -> None:
-        """Show an error at a field; the form cannot run until the field has a value that fits."""
+        """Show an error at a field; the form can't run until the field has a value that fits."""
         self._rejected[name] = self._to_saved(str(error))
         self._show_errors({name: self._rejected[name]})
 
@@ -218,7 +218,7 @@ class FormView(RunView):
         media = self.find_media(content["run"], content["key"])
         field = self._parameters.find_field(name)
         if field is None or field.kind not in (media.kind, "file"):
-            raise ComfyKitError(f"{name[:NAME_LENGTH]}: cannot use this {media.kind} here")
+            raise ComfyKitError(f"{name[:NAME_LENGTH]}: this field does not accept outputs of this kind ({media.kind})")
         self.change_values({name: media})
         return {}, ()
 
@@ -228,7 +228,7 @@ class FormView(RunView):
         media = self.find_media(content["run"], content["key"])
         field = self._parameters.find_field(name)
         if field is None or field.kind != "image":
-            raise ComfyKitError(f"{name[:NAME_LENGTH]}: cannot use a frame here")
+            raise ComfyKitError(f"{name[:NAME_LENGTH]}: a frame is an image, and this field does not accept images")
         at = content.get("at")
         place = "last frame" if at is None else f"at {float(at):.2f} s"
         path = keep_file(field, media.frame(at=at), f"{Path(media.name).stem} {place}")
@@ -323,7 +323,7 @@ class FormView(RunView):
         field, value = self._parameters.find_field(key), self._get_values().get(key)
         value = field.default if field is not None and value is None else value
         if field is None or field.kind not in MEDIA_KINDS or not isinstance(value, (str, Masked)):
-            raise ComfyKitError(f"{key[:NAME_LENGTH]}: this value cannot be shown")
+            raise ComfyKitError(f"{key[:NAME_LENGTH]}: this value can't be shown")
         return field, value
 
     def find_file(self, run: str, key: str) -> tuple[Path, str]:
@@ -342,10 +342,10 @@ class FormView(RunView):
         if value != get_initial_value(field) and path.is_file():  # a foreign default opens no local file
             kind, found = find_format(path.name)
             if kind == "file":
-                raise ComfyKitError(f"{key}: this file cannot be shown")
+                raise ComfyKitError(f"{key}: this file can't be shown")
             return path, found.mime
         if value.startswith(("http://", "https://")):
-            raise ComfyKitError(f"{key}: the file at a URL cannot be shown before a run")
+            raise ComfyKitError(f"{key}: the file at a URL can't be shown before a run")
         media = self._kit.input(value, self._parameters.workflow)
         return media.path, media.mime
 

@@ -47,7 +47,7 @@ class FormParameters:
         is_complete: Whether the server has defined the fields.
 
     Raises:
-        ComfyKitError: The workflow cannot be read.
+        ComfyKitError: The workflow can't be read.
     """
 
     def __init__(self, kit: ComfyKit, source: Any) -> None:

@@ -23,7 +23,7 @@ class Waiting:
     Attributes:
         id: The id of the run.
         label: What it will do, in a few words.
-        submit: Submits it once more; None if that cannot be done, as for an attached run.
+        submit: Submits it once more; None if that can't be done, as for an attached run.
     """
 
     id: str

@@ -103,7 +103,7 @@ class Stage:
         Args:
             run: The run.
             label: What it will do, in a few words.
-            submit: Submits it once more, after a pause; None if that cannot be done.
+            submit: Submits it once more, after a pause; None if that can't be done.
         """
         _known_ids.append(run.id)
         self._coming[run.id] = run

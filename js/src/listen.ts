@@ -31,3 +31,10 @@ export function observeSight(
   observer.observe(element);
   return () => observer.disconnect();
 }
+
+/** Combine functions that remove something into one. */
+export function joinStops(...stops: (() => unknown)[]): () => void {
+  return () => {
+    for (const stop of stops) stop();
+  };
+}

@@ -94,9 +94,9 @@ interface NumberInputProps extends ControlProps {
   display?: string;
   before?: ComponentChildren;
   after?: ComponentChildren;
-  /** Takes the value, where it is not one of a field. */
+  /** Called with the value, instead of setting it in the form. */
   onSet?(value: Value, delay: number): void;
-  /** Whether it takes one value only. */
+  /** Whether a list of values is an error. */
   isSingle?: boolean;
 }
 
@@ -113,8 +113,8 @@ export function NumberInput(props: NumberInputProps) {
   const [typed, setTyped] = useState<string | null>(null);
   const [typedError, setTypedError] = useState<string | null>(null);
   const list = session.get("lists")[field.name];
-  const isSeveral = list !== undefined;
-  const text = typed ?? (isSeveral ? toText(list) : (display ?? toText(value)));
+  const hasList = list !== undefined;
+  const text = typed ?? (hasList ? toText(list) : (display ?? toText(value)));
 
   useLayoutEffect(() => setTyped(null), [list]);
   // A text that is gone from the page must not prevent a run.
@@ -164,18 +164,18 @@ export function NumberInput(props: NumberInputProps) {
   return (
     <>
       <div class="ck-line">
-        {!isSeveral && props.before}
+        {!hasList && props.before}
         <input
           key="text"
           type="text"
           role="spinbutton"
-          class={`ck-input ck-number${field.slider && !isSeveral ? " ck-short" : ""}`}
+          class={`ck-input ck-number${field.slider && !hasList ? " ck-short" : ""}`}
           inputMode={field.kind === "number" ? "decimal" : "numeric"}
           autocomplete="off"
           value={text}
           placeholder={placeholder}
           aria-required={field.required}
-          aria-valuenow={isSeveral ? undefined : toAriaNumber(value)}
+          aria-valuenow={hasList ? undefined : toAriaNumber(value)}
           aria-valuetext={text || placeholder}
           aria-valuemin={toAriaNumber(field.min)}
           aria-valuemax={toAriaNumber(field.max)}

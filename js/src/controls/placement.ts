@@ -1,7 +1,7 @@
 /** Places a popup at the element that opens it. */
 
 import { useLayoutEffect } from "preact/hooks";
-import { listen } from "../listen";
+import { joinStops, listen } from "../listen";
 
 /** Pixels between the list and the edge of the window, and between the list and the input. */
 const WINDOW_MARGIN = 8;
@@ -32,10 +32,10 @@ export function usePlacement(
       popup.style.bottom = upwards ? `${innerHeight - box.top + LIST_GAP}px` : "auto";
     };
     place();
-    const stops = [listen(window, "scroll", place, { capture: true, passive: true }), listen(window, "resize", place)];
-    return () => {
-      for (const stop of stops) stop();
-      if (popup.isConnected) popup.hidePopover();
-    };
+    return joinStops(
+      listen(window, "scroll", place, { capture: true, passive: true }),
+      listen(window, "resize", place),
+      () => popup.isConnected && popup.hidePopover(),
+    );
   }, [open, input, list]);
 }

@@ -2,7 +2,7 @@
 
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { listen, observeSize } from "../listen";
+import { joinStops, listen, observeSize } from "../listen";
 import { isEqual } from "../session/protocol";
 import { findOffset, findSight, type Layout, type Range } from "./state/layout";
 
@@ -60,14 +60,14 @@ export function useSight(
       if (!next.fast || performance.now() - shownAt > FAST) show(next);
     };
     show(find());
-    const stopSize = observeSize(element, () => show(find()));
-    const stopScroll = listen(element, "scroll", onScroll, { passive: true });
-    return () => {
-      moving.current = false;
-      clearTimeout(timer);
-      stopSize();
-      stopScroll();
-    };
+    return joinStops(
+      observeSize(element, () => show(find())),
+      listen(element, "scroll", onScroll, { passive: true }),
+      () => {
+        moving.current = false;
+        clearTimeout(timer);
+      },
+    );
   }, [layout]);
   return [sight, moving];
 }

@@ -3,7 +3,7 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button } from "../buttons";
 import { Dialog } from "../dialog";
-import { listen, observeSize } from "../listen";
+import { joinStops, listen, observeSize } from "../listen";
 import { useMedia } from "../session/hooks";
 import type { Session } from "../session/session";
 import { Board } from "./board";
@@ -49,16 +49,15 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
     const made = new Board(element, strokes, () => render({}));
     board.current = made;
     element.focus();
-    const stops = [
+    render({});
+    return joinStops(
       listen(element, "wheel", (event: WheelEvent) => made.handleWheel(event), { passive: false }),
       observeSize(element, () => made.render()),
-    ];
-    render({});
-    return () => {
-      for (const stop of stops) stop();
-      made.destroy();
-      board.current = null;
-    };
+      () => {
+        made.destroy();
+        board.current = null;
+      },
+    );
   }, [url, width, height]);
   useLayoutEffect(() => {
     if (!base.url || !base.total) return;

@@ -5,7 +5,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button, IconButton } from "../buttons";
 import { formatAltText, formatValue } from "../format";
 import { DiscardIcon, PlayIcon, TextIcon } from "../icons";
-import { listen, observeSize } from "../listen";
+import { joinStops, listen, observeSize } from "../listen";
 import { attachOutput } from "../session/outputDrag";
 import { isEqual, type Run } from "../session/protocol";
 import type { Session } from "../session/session";
@@ -166,10 +166,7 @@ function useScrollView(box: RefObject<HTMLElement | null>) {
       setView((old) => (isEqual(old, next) ? old : next));
     };
     update();
-    const stops = [observeSize(element, update), listen(element, "scroll", update, { passive: true })];
-    return () => {
-      for (const stop of stops) stop();
-    };
+    return joinStops(observeSize(element, update), listen(element, "scroll", update, { passive: true }));
   }, [box]);
   return view;
 }

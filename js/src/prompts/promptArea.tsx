@@ -17,7 +17,7 @@ import { changeWeight, WEIGHT_STEP } from "./weights";
 /** Wildcards in the list at once. */
 const MAX_OPTIONS = 50;
 
-/** What each key adds. */
+/** The direction of each key: to an older text, a larger weight, or the option above. */
 const STEPS: Record<string, number> = { ArrowUp: 1, ArrowDown: -1 };
 
 interface PromptAreaProps {

@@ -1,5 +1,6 @@
 /** What JupyterLab and Notebook 7 provide beside the model. Other hosts provide none of it. */
 
+import { joinStops } from "../listen";
 import type { Model } from "./protocol";
 
 /** A signal of Lumino; its callbacks get the sender and what has changed. */
@@ -78,14 +79,11 @@ export class Host {
   /** Call back when the kernel ends, and when it is connected again; return a function that stops this. */
   onKernelChange(callback: (isThere: boolean) => void): () => void {
     const { statusChanged, connectionStatusChanged } = this.#manager.kernel ?? {};
-    const stops = [
+    return joinStops(
       listen(statusChanged, (status) => ENDED.includes(String(status)) && callback(false)),
       // While it is "connecting" nothing is lost: messages wait.
       listen(connectionStatusChanged, (status) => status !== "connecting" && callback(status === "connected")),
-    ];
-    return () => {
-      for (const stop of stops) stop();
-    };
+    );
   }
 
   get #manager(): WidgetManager {

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, Sweep, seeds
+from comfykit_jupyter.client import loop
 from comfykit_jupyter.explore.exports.grid import build_grid
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
@@ -134,6 +135,20 @@ def test_nothing_is_kept_of_a_run_that_was_forgotten_while_its_outputs_were_fetc
         runs.forget(str(result.prompt_id))
         held.set()
         assert (len(kit.runs), list_kept_files(kit)) == (1, before)
+
+
+def test_outputs_are_kept_although_the_kit_is_closed_meanwhile(sandbox: Sandbox, make_kit: MakeKit) -> None:
+    with Proxy(sandbox.url) as proxy:
+        kit = make_kit(proxy.url)
+        held = proxy.held["/view"] = threading.Event()
+        kit.run(picture(), width=11)
+        proxy.wait_for(lambda seen: seen.path == "/view")
+        loop.call(kit.close())
+        held.set()
+        image = kit.runs[0].find_image()
+    assert isinstance(image, Path)
+    with Image.open(image) as found:
+        assert found.width == 11
 
 
 def test_rows_are_read_without_those_that_were_forgotten(kit: ComfyKit) -> None:

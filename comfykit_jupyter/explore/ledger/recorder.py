@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from comfykit_jupyter.client.backends.model_files import describe_model_files
-from comfykit_jupyter.client.errors import ComfyKitError, WorkflowError
+from comfykit_jupyter.client.backends.retry import retry
+from comfykit_jupyter.client.errors import ComfyKitError, ServerError, WorkflowError
 from comfykit_jupyter.client.inputs.files import LocalFile, RemoteFile
 from comfykit_jupyter.client.local_files import compute_digest
 from comfykit_jupyter.client.results.media import Media
@@ -265,7 +266,7 @@ class LedgerRecorder:
         """Fetch an output and return its hash; "" if it can't be fetched."""
         async with self._room:
             try:
-                path = await media.origin.fetch(media)
+                path = await retry(lambda: media.origin.fetch(media), (0.0,), _is_broken)  # the kit may be closed
                 return await asyncio.to_thread(self._add_output, path, media)
             except (ComfyKitError, OSError) as error:
                 logger.debug("an output could not be kept: %s", type(error).__name__)
@@ -280,6 +281,11 @@ class LedgerRecorder:
         if self._keep == "thumbs" and is_new and store.has_thumbnail(digest):
             store.remove(digest)
         return digest
+
+
+def _is_broken(error: ComfyKitError) -> bool:
+    """Return whether the server was there, and its answer did not arrive."""
+    return isinstance(error, ServerError) and error.sent and error.status is None
 
 
 def _carries(path: Path, prompt: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ import { canNotify, setWantsNotice, wantsNotice } from "./endNotice";
 import type { Opened } from "./lightbox";
 import { findMainItem, findStagedRun, listFreeSeeds } from "./runs";
 
-/** Milliseconds between changes of the status, because screen readers read each of them aloud. */
+/** Milliseconds between changes of an unfinished run's status, because screen readers read each of them aloud. */
 const STATUS_INTERVAL = 1000;
 
 /** Seconds below which a failed or cancelled run does not say when it ended. */
@@ -37,7 +37,9 @@ export function ProgressPanel({ session, onOpen }: ProgressPanelProps) {
   const progress = session.get("progress");
   const run = findStagedRun(session);
   const { silent } = session;
-  const text = useThrottled(silent ? SILENT : formatStatus(session, status, progress, run), STATUS_INTERVAL);
+  const newest = silent ? SILENT : formatStatus(session, status, progress, run);
+  const throttled = useThrottled(newest, STATUS_INTERVAL);
+  const text = session.active ? throttled : newest;
   const times = active ? formatTimes(status, progress, session.secondsSinceProgress) : "";
   const item = run && findMainItem(run);
 

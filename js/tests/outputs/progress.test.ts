@@ -63,6 +63,19 @@ describe("the progress", () => {
     }
   });
 
+  it("says at once how a run ended", async () => {
+    const el = await page.start({ status: "queued", progress: { prompt_id: "p" } });
+    const status = el.querySelector('[role="status"]');
+    page.model.setTraits({ status: "idle", progress: {} }); // it was not sent
+    await settle();
+    expect(status?.textContent).toBe("");
+    page.model.setTraits({ status: "running", progress: { prompt_id: "q", node_title: "KSampler" } });
+    await settle();
+    page.model.setTraits({ status: "failed", progress: { prompt_id: "q" } });
+    await settle();
+    expect(status?.textContent).toBe("Failed");
+  });
+
   it("cancels a waiting run", async () => {
     const el = await page.start({ status: "running", waiting: [{ id: "w1", label: "seed 1", paused: false }] });
     findButton(el, "Show the queue")?.click();

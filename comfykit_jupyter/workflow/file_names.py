@@ -12,10 +12,11 @@ from comfykit_jupyter.workflow.errors import ComfyKitError, describe_type, one_l
 from comfykit_jupyter.workflow.spelling import find_nearest
 
 MAX_NAME_BYTES = 200
-"""The longest name of a file, without its suffix."""
+"""Bytes of the name of a file, without its suffix."""
 MAX_VALUE_LENGTH = 80
-"""How much of a value, such as a prompt text, goes into a name."""
+"""Characters of a value, such as a prompt text, that go into a name."""
 MAX_SUFFIX_BYTES = 20
+"""Bytes of a suffix; a longer one is a part of the name."""
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _SUFFIX = re.compile(r"\.([A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*)$")

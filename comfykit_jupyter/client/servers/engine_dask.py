@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 NAME = "comfykit"
 """The name of the plugin, and of the topic of the events. Dask keeps the last 1,000 events of a topic."""
-LOOK, DESCRIBE = 1.0, 10.0
-"""Seconds between two looks at the workers of a cluster, and that new ones may take to describe their servers."""
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at the workers of a cluster."""
+DESCRIBE_TIMEOUT = 10.0
+"""Seconds that new workers may take to describe their servers."""
 
 # -- on a worker -------------------------------------------------------------------------------------------------------
 
@@ -64,7 +66,7 @@ class ServerPlugin(WorkerPlugin):  # type: ignore[misc]
 
     def __init__(self, command: str | Sequence[str] | None = None, linger: float = 30.0) -> None:
         embedded = [sys.executable, "-m", "comfykit_jupyter.sandbox", "--port", "{port}"]
-        self.given = (command, linger)
+        self.arguments = (command, linger)
         self.server = KeptServer(shlex.split(command) if isinstance(command, str) else command or embedded, linger)
 
     def setup(self, worker: Worker) -> None:
@@ -99,7 +101,7 @@ class ServerPlugin(WorkerPlugin):  # type: ignore[misc]
 async def describe(dask_worker: Worker) -> tuple[str, str, tuple[Any, ...]]:
     """Return the label of a worker's server, why it does not answer, and the arguments of its plugin, if it has one."""
     plugin = dask_worker.plugins.get(NAME)
-    return (plugin.label, plugin.server.problem, plugin.given) if plugin is not None else ("", "", ())
+    return (plugin.label, plugin.server.problem, plugin.arguments) if plugin is not None else ("", "", ())
 
 
 async def call(label: str, method: str, *args: Any, dask_worker: Worker) -> tuple[Any, ...]:
@@ -124,11 +126,11 @@ class Cluster:
         self._seen_at: dict[str, float] = {}
         self._looking: Future[None] | None = None
         self._looked_at = 0.0
-        self._given: tuple[Any, ...] = ()
+        self._arguments: tuple[Any, ...] = ()
 
     def look(self) -> Future[None]:
         """Look at the workers, unless that has been done a moment ago."""
-        if self._looking is None or (self._looking.done() and time.monotonic() - self._looked_at > LOOK):
+        if self._looking is None or (self._looking.done() and time.monotonic() - self._looked_at > LOOK_INTERVAL):
             self._looking = self._start(self._look())
         return self._looking
 
@@ -148,7 +150,7 @@ class Cluster:
         answer: Any = "it is gone"
         try:
             while not waiting.done() and self._addresses.get(label) == address:
-                await asyncio.wait({waiting}, timeout=LOOK)
+                await asyncio.wait({waiting}, timeout=LOOK_INTERVAL)
                 self.look()
             if waiting.done() and not waiting.cancelled():
                 answer = waiting.exception() or waiting.result()
@@ -179,17 +181,20 @@ class Cluster:
         return refused
 
     async def _look(self) -> None:
+        """Note which workers there are, and ask new ones for their servers."""
         found = await self._client.nthreads()
         self._addresses = {label: address for label, address in dict(self._addresses).items() if address in found}
         self.problems = dict.fromkeys(found, "")
         if new := [address for address in found if address not in self._addresses.values()]:
-            answers = await asyncio.wait_for(self._client.run(describe, workers=new, on_error="return"), DESCRIBE)
-            for address, answer in answers.items():
-                label, self.problems[address], given = answer if isinstance(answer, tuple) else ("", str(answer), None)
-                self._addresses |= {label: address} if label else {}
-                if given == ():  # the scheduler was restarted, and no longer knows it
-                    await self._client.register_plugin(ServerPlugin(*self._given))
-                self._given = given or self._given
+            asking = self._client.run(describe, workers=new, on_error="return")
+            for address, answer in (await asyncio.wait_for(asking, DESCRIBE_TIMEOUT)).items():
+                failure = ("", str(answer), None)
+                label, self.problems[address], arguments = answer if isinstance(answer, tuple) else failure
+                if label:
+                    self._addresses[label] = address
+                if arguments == ():  # the scheduler was restarted, and no longer knows the plugin
+                    await self._client.register_plugin(ServerPlugin(*self._arguments))
+                self._arguments = arguments or self._arguments
         self._looked_at = time.monotonic()
         self._seen_at |= dict.fromkeys(self._addresses, self._looked_at)
 

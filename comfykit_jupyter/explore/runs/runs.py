@@ -117,7 +117,7 @@ class Runs(Rows):
         return found
 
     def bundle(self, sweep: str, path: str | Path) -> Path:
-        """Write the runs of a sweep as one ZIP file, as `Sweep.bundle` does; it may be of another day.
+        """Write the runs of an earlier sweep as one ZIP file, as `Sweep.bundle` does.
 
         Args:
             sweep: Its name or ID, or the name of its workflow if it has none. Of several, the newest is taken.
@@ -149,11 +149,11 @@ class Runs(Rows):
         return open_bundle(self._kit, self._ledger, Path(path).expanduser())
 
     def again(self, row: Row | str, values: Mapping[str, Any] | None = None, /, **more: Any) -> Run:
-        """Run it again: the same workflow, values, seeds and files. Returns at once, as `submit` does.
+        """Run a row again, with the same workflow, values, seeds and files. Returns at once, as `submit` does.
 
         Args:
             row: A row, or the beginning of its ID.
-            values: Values that are other ones this time, by parameter name.
+            values: Values to change, by parameter name.
             more: More of them, as keywords.
 
         Raises:
@@ -189,7 +189,7 @@ class Runs(Rows):
         Args:
             older: The age from which they are deleted: `"30d"`, `"12h"`, `"2w"`, or a timedelta.
             keep: `starred` keeps those with a star, a rating or a tag; `nothing` keeps none of them.
-            dry_run: Whether to say only what would be deleted.
+            dry_run: Whether nothing is deleted, and the line says what would be.
 
         Returns:
             One line that says what was, or would be, deleted.
@@ -200,18 +200,8 @@ class Runs(Rows):
         if keep not in ("starred", "nothing"):
             raise ComfyKitError(f"keep must be 'starred' or 'nothing', not {short_repr(keep)}")
         limit = datetime.now(timezone.utc) - _read_age(older)
-        entries = self._ledger.read()
-        kept: set[str] = set()
-        old: set[str] = set()
-        for row in self:
-            entry = entries.runs[row.id]
-            hashes = {output.hash for output in entry.outputs if output.hash}
-            is_marked = row.star or row.rating or row.tags
-            is_old = row.at is not None and row.at < limit and not (keep == "starred" and is_marked)
-            (old if is_old else kept).update(hashes)
-            if not is_old:
-                kept |= list_given_files(entry)  # it may be run again
-        files = [(each, path) for each in sorted(old - kept) if (path := self._ledger.store.find(each)) is not None]
+        old = self._find_old_originals(limit, keep_marked=keep == "starred")
+        files = [(each, path) for each in sorted(old) if (path := self._ledger.store.find(each)) is not None]
         size = sum(path.stat().st_size for _, path in files)
         what = f"{len(files):,} originals, {size / (1 << 20):.1f} MB"
         if dry_run:
@@ -223,10 +213,25 @@ class Runs(Rows):
             self._ledger.store.remove(digest)
         return f"deleted {what}"
 
-    def forget(self, rows: Row | str | Iterable[Row]) -> int:
-        """Remove runs wholly: row, thumbnail and original, and the files and workflows that only they were given.
+    def _find_old_originals(self, limit: datetime, *, keep_marked: bool) -> set[str]:
+        """Return the hashes of the outputs of runs before a time, without the files of all other runs."""
+        entries = self._ledger.read()
+        kept: set[str] = set()
+        old: set[str] = set()
+        for row in self:
+            entry = entries.runs[row.id]
+            hashes = {output.hash for output in entry.outputs if output.hash}
+            is_marked = row.star or row.rating or row.tags
+            if row.at is not None and row.at < limit and not (keep_marked and is_marked):
+                old |= hashes
+            else:
+                kept |= hashes | list_given_files(entry)  # it may be run again
+        return old - kept
 
-        A sweep without any runs left loses its values, too.
+    def forget(self, rows: Row | str | Iterable[Row]) -> int:
+        """Remove all that is kept of runs: rows, thumbnails, originals, and inputs and workflows that no other run has.
+
+        A sweep with no runs left loses its values, too.
 
         Args:
             rows: A row, the beginning of an ID, or several rows.

@@ -134,7 +134,7 @@ export function Compare({ explorer, onClose }: CompareProps) {
             key={point}
             class={`ck-quiet ck-x-letter${isShown(index) ? "" : " ck-x-hidden"}`}
             aria-pressed={index === at}
-            title="Marks are for it (← →); r puts it first, c leaves it out"
+            title="The image that is marked (← →); r puts it first, c leaves it out"
             onClick={() => setActive(index)}
           >
             {LETTERS[index]} <MarkSigns marks={explorer.points.getMarks(point)} compared={false} />

@@ -1,8 +1,8 @@
 /** A menu: a list of choices under a name. */
 
 interface MenuProps {
+  /** Its accessible name, also shown on hover. */
   label: string;
-  title?: string;
   /** The words of no choice; without them there always is one. */
   none?: string;
   /** The choice, where it is kept. */
@@ -14,13 +14,13 @@ interface MenuProps {
 }
 
 /** The menu. One whose choice is kept can be set back to no choice. */
-export function Menu({ label, title, none, value, options, disabled = false, onChoose }: MenuProps) {
+export function Menu({ label, none, value, options, disabled = false, onChoose }: MenuProps) {
   const isKept = value !== undefined;
   return (
     <select
       class={`ck-input ck-select ck-x-small${value ? " ck-x-chosen" : ""}`}
       aria-label={label}
-      title={title}
+      title={label}
       value={value ?? ""}
       disabled={disabled}
       onChange={({ currentTarget }) => onChoose(currentTarget.value)}

@@ -219,7 +219,6 @@ function AddValues({ explorer }: { explorer: Explorer }) {
     <span class="ck-x-axis ck-x-add">
       <Menu
         label="Add values to an axis"
-        title="Add values to an axis"
         none={name ? `Add to ${name}` : "Add values"}
         options={axes.map(({ index, names }) => [`${index}`, names[0] ?? ""])}
         disabled={explorer.channel.closed}

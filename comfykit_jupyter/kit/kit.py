@@ -142,7 +142,7 @@ class ComfyKit(ExploringKit):
 
         Args:
             workflow: As for `run`.
-            values: First values by parameter name.
+            values: Initial values by parameter name.
             more: More of them, as keywords.
 
         Returns:

@@ -14,6 +14,7 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_places
 from comfykit_jupyter.explore.exports.provenance import describe_server
+from comfykit_jupyter.explore.ledger.ledger import list_given_files
 from comfykit_jupyter.explore.ledger.recorder import to_line
 from comfykit_jupyter.explore.points.preparation import describe_axis
 from comfykit_jupyter.explore.runs.bundle import FORMAT, MANIFEST
@@ -113,7 +114,8 @@ def write_bundle(ledger: Ledger, contents: Contents, server: Backend, path: Path
     runs, hashes, places = [], dict[str, None](), set[ModelPlace]()
     models: dict[str, Any] = {}
     for index, (entry, labels) in contents.points.items():
-        hashes.update(dict.fromkeys(_list_hashes(entry)))
+        hashes.update(dict.fromkeys(each.hash for each in entry.outputs if each.hash))
+        hashes.update(dict.fromkeys(sorted(list_given_files(entry))))
         runs.append(_describe_run(ledger, entry) | {"point": index, "labels": labels})
         models.update(entry.models)
         places.update(find_model_places(ledger.build_prompt(entry) or {}))
@@ -137,12 +139,6 @@ def write_bundle(ledger: Ledger, contents: Contents, server: Backend, path: Path
                 raise ComfyKitError(f"bundle: an original is no longer in {one_line(str(ledger.folder), 200)}")
             bundle.write(source, f"objects/{digest}{source.suffix}")
     return path
-
-
-def _list_hashes(entry: RunEntry) -> list[str]:
-    """Return the hashes of the files that a run was given and has produced."""
-    given = [value.removeprefix("sha256:") for value in entry.files.values() if value.startswith("sha256:")]
-    return [*(each.hash for each in entry.outputs if each.hash), *given]
 
 
 def _describe_run(ledger: Ledger, entry: RunEntry) -> dict[str, Any]:

@@ -29,8 +29,6 @@ STATIC_RUNS = 3
 """Runs in the static output of a form; they share the space of one."""
 REFRESH_TIMEOUT = 10.0
 """Seconds that the end of a cell waits for the static output of runs that have ended."""
-
-
 WAIT_SECONDS = 1.0
 """Seconds after which a cell says what it waits for."""
 
@@ -59,7 +57,7 @@ class CellOutput:
 
 @contextlib.contextmanager
 def show_wait(line: str) -> Iterator[None]:
-    """Show a line in the running cell, if the block takes longer than `WAIT_SECONDS`; at its end the line goes."""
+    """Show a line in the running cell while a block runs, if it takes longer than `WAIT_SECONDS`."""
     from IPython import get_ipython
 
     if getattr(get_ipython(), "kernel", None) is None:
@@ -101,12 +99,14 @@ class StaticOutput:
     def add(self, result: ExecuteResult) -> None:
         """Add a run that has ended. Returns at once; the cell is updated in the background."""
         self._runs.appendleft(result)
-        if self._output.is_displayed:
-            self._refreshing = run_in_background(self._refresh)
+        self._begin_refresh()
 
     def show_grid(self, bundle: Mapping[str, Any]) -> None:
         """Show the static grid of a sweep above the runs. Returns at once; the cell is updated in the background."""
         self._grid = bundle
+        self._begin_refresh()
+
+    def _begin_refresh(self) -> None:
         if self._output.is_displayed:
             self._refreshing = run_in_background(self._refresh)
 
@@ -132,7 +132,7 @@ class StaticOutput:
 
 
 class Settling(Protocol):
-    """What a cell shows, and is written later."""
+    """An output of a cell that is updated in the background."""
 
     def settle(self) -> None:
         """Wait until it is up to date."""

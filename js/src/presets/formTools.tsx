@@ -8,7 +8,7 @@ import type { Session } from "../session/session";
 import { changeMany } from "./changes";
 import { PresetPanel } from "./presetPanel";
 
-/** The line, and what of the preset is not used. */
+/** The line, and below it the values of the preset that are not used. */
 export function FormTools({ session, uid }: { session: Session; uid: string }) {
   const [open, setOpen] = useState(false);
   const opener = useRef<HTMLButtonElement>(null);
@@ -28,7 +28,7 @@ export function FormTools({ session, uid }: { session: Session; uid: string }) {
         <Button
           ref={opener}
           class="ck-button ck-name"
-          title={name ? "The preset in the form" : "Values under a name"}
+          title={name ? "The preset in the form" : "Save and load values by name"}
           aria-haspopup="dialog"
           aria-expanded={open}
           onClick={() => (open ? close() : setOpen(true))}
@@ -39,7 +39,7 @@ export function FormTools({ session, uid }: { session: Session; uid: string }) {
         {open && <PresetPanel session={session} uid={uid} opener={opener} onClose={close} />}
         <span class="ck-grow" />
         {undo && (
-          <Button class="ck-button ck-name" title="Edits that were made since stay" onClick={() => change("undo")}>
+          <Button class="ck-button ck-name" title="Later edits are kept" onClick={() => change("undo")}>
             <span class="ck-name">Undo {undo}</span>
           </Button>
         )}

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.workflow.untrusted_json import to_list, to_mapping
 
-_MAX_PACKS = 2_000
+_MAX_ENTRIES = 2_000
+"""Packs, or assets, that are read of an answer."""
 _MAX_TEXT = 200
+"""Characters of a name, a version or a hash; longer ones are ignored."""
 _PACK_ROUTES = ("/customnode/installed", "/v2/customnode/installed")
 """Where ComfyUI-Manager lists the packs: the one that is installed as a pack, and the one that is a part of ComfyUI."""
 
@@ -35,7 +37,7 @@ async def find_packs(server: InstalledServer) -> dict[str, str]:
     found = {"PyTorch": system["pytorch_version"]} if _is_version(system.get("pytorch_version")) else {}
     for route in _PACK_ROUTES:
         packs = to_mapping(await _ask(server, route))
-        for name, about in list(packs.items())[:_MAX_PACKS]:
+        for name, about in list(packs.items())[:_MAX_ENTRIES]:
             pack = to_mapping(about)
             version = pack.get("ver")
             if pack.get("enabled") is not False and _is_version(version) and len(name) <= _MAX_TEXT:
@@ -60,7 +62,7 @@ async def find_model_hash(server: InstalledServer, name: str, size: int) -> str:
     """
     base = name.replace("\\", "/").rpartition("/")[2]
     answer = to_mapping(await _ask(server, "/api/assets", params={"include_tags": "models", "name_contains": base}))
-    for asset in map(to_mapping, to_list(answer.get("assets"))[:_MAX_PACKS]):
+    for asset in map(to_mapping, to_list(answer.get("assets"))[:_MAX_ENTRIES]):
         own = str(asset.get("name") or "").replace("\\", "/").rpartition("/")[2]
         digest = asset.get("asset_hash") or asset.get("hash")
         if own == base and asset.get("size") == size and isinstance(digest, str) and len(digest) <= _MAX_TEXT:

@@ -118,7 +118,7 @@ class EditingView(MissingView):
         return {}, ()
 
     def _on_undo(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        """Undo the last change of many values. Edits that were made since stay."""
+        """Undo the last change of many values. Later edits are kept."""
         step = self._steps.take()
         if step is None:
             raise ComfyKitError("there is nothing to undo")

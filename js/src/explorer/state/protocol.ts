@@ -23,7 +23,9 @@ export interface AxisInfo {
   names: string[];
   /** A label for each value; of a table's rows a label for each name. */
   labels: Label[];
+  /** Whether its points are the rows of a table. */
   paired: boolean;
+  /** Whether its values are numbers, which may be entered as ranges. */
   numbers: boolean;
 }
 
@@ -44,12 +46,14 @@ export interface Header {
   running: boolean;
   /** Why no points are sent; empty if they are. */
   paused: string;
+  /** Why no server answers; empty if one does. */
   away: string;
-  /** What the rest takes; null if nothing like it has run yet. */
+  /** Seconds that the rest takes; null if nothing like it has run yet. */
   seconds: number | null;
   /** Whether the start has to be confirmed. */
   large: boolean;
   notes: string[];
+  /** Whether every second value of each axis is sent first. */
   sparse: boolean;
 }
 

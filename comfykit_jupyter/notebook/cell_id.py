@@ -12,6 +12,7 @@ import os
 import socket
 import uuid
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,14 @@ _cells: OrderedDict[str, Cell] = OrderedDict()
 """The last executions of cells, by the ID of the request to execute them."""
 
 
-def identify_form(storage: str) -> str:
-    """Return the identifier of a form that is made now, in the running cell.
+def locate_form(storage: str) -> Callable[[str], str]:
+    """Note the cell in which a form is made now, and return a function that gives the form's identifier.
+
+    The function gets the name of the form's workflow in the browser's storage. That changes once, if a server that was
+    away says which fields there are.
 
     Args:
-        storage: The name of the form's workflow in the browser's storage.
+        storage: The name that the workflow has now.
     """
     global _forms
     shell = _find_shell()
@@ -43,7 +47,8 @@ def identify_form(storage: str) -> str:
     if _forms[0] != execution or execution is None:
         _forms = (execution, Counter())
     _forms[1][storage] += 1
-    return compute_hash(*_describe_place(shell), _find_cell_id(shell), storage, _forms[1][storage], length=LENGTH)
+    place, number = (*_describe_place(shell), _find_cell_id(shell)), _forms[1][storage]
+    return lambda storage: compute_hash(*place, storage, number, length=LENGTH)
 
 
 def create_run_id(cell_id: str) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from comfykit_jupyter.sandbox import Sandbox
+from tests.client.proxy import Proxy
+from tests.ports import find_free_port
 
 from .kernels import Page, kernel
+from .test_editor_files import EDITOR
 from .test_form import show_form
 
 LONG = 'form = kit.form("text_to_image.json", width=256, height=256, steps=3000)\nform'
@@ -99,6 +103,32 @@ def test_values_of_a_cell_precede_those_of_its_last_run(first: Page, second: Pag
     second.wait(lambda: model.state["runs"])
     second.ask(model, "ping")  # after the values, on the same thread
     assert (model.state["values"]["width"], model.state["values"]["height"]) == (32, 56)
+
+
+@pytest.mark.parametrize("name", ["picture", "editor"])
+def test_after_a_restart_the_cell_finds_its_run_when_its_server_is_back(
+    name: str, server: Sandbox, folder: Path
+) -> None:
+    (folder / "editor.json").write_text(json.dumps(EDITOR))  # its fields are not known without the server
+    port = find_free_port()
+
+    def open_way() -> Proxy:
+        way = Proxy(server.url)
+        way.port = port
+        return way
+
+    make = f"form = __import__('comfykit_jupyter').ComfyKit('http://127.0.0.1:{port}').form('{name}.json')\nform"
+    with open_way(), kernel(folder) as page:
+        model = page.model(page.run(make, cell_id="away"))
+        id_ = page.ask(model, "run")[0]["prompt_id"]
+        page.wait(lambda: model.state["runs"])
+    with kernel(folder) as page:
+        model = page.model(page.run(make, cell_id="away"))
+        assert model.state["server"]["state"] == "unreachable"
+        with open_way():
+            page.ask(model, "hello")
+            page.wait(lambda: model.state["runs"])
+            assert [run["id"] for run in model.state["runs"]] == [id_]
 
 
 def test_cell_run_again_in_the_same_kernel_shows_its_unfinished_run(first: Page) -> None:

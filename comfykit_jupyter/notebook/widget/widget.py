@@ -15,7 +15,7 @@ from comfykit_jupyter.client.results.result import find_changed_values
 from comfykit_jupyter.client.results.wording import format_value, format_values
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.kit.current import get_current_kit
-from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
+from comfykit_jupyter.notebook.cell_id import create_run_id, locate_form
 from comfykit_jupyter.notebook.hosts import explain_missing_widgets
 from comfykit_jupyter.notebook.page.code import build_code
 from comfykit_jupyter.notebook.page.display import StaticOutput, show_wait
@@ -109,7 +109,8 @@ class WorkflowWidget(ListsView):
         }
         if parameters.preset is not None:
             self.use_first_preset(parameters.preset, list(values or ()))
-        self._cell_id = identify_form(self.storage)
+        self._identify = locate_form(self.storage)
+        self._cell_id = self._identify(self.storage)
         for run in find_unfinished_runs():
             if run.id.endswith(self._cell_id):  # a run of the form that this cell made before
                 self.show(run)
@@ -313,6 +314,9 @@ class WorkflowWidget(ListsView):
             return False
         was_complete = self._parameters.is_complete
         server = self._parameters.reload()
+        if server.reachable and self._finding is None:  # it was away when the form was made
+            self._cell_id = self._identify(self._parameters.get_storage_name())
+            self._finding = run_in_background(self._attach_earlier_runs)
         found = self._parameters.is_complete and not was_complete
         writer.post(lambda: self.show_server(server, found=found))
         is_incomplete = isinstance(server, Servers) and not all(each.reachable for each in server)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.progress.progress import Progress
 
 INTERVAL = 0.5
-"""Seconds between two updates: each is a message that a notebook keeps in its page."""
+"""Seconds between two updates, each of which is a message to the page."""
 _BAR = 24
 """Characters of the bar."""
 _LENGTH = 120
@@ -22,7 +22,7 @@ _LENGTH = 120
 
 
 class Bar(Protocol):
-    """A line of text that is replaced."""
+    """Shows a line of text, and replaces it."""
 
     def write(self, text: str) -> None:
         """Replace the line."""
@@ -83,7 +83,7 @@ class CellBar:
 
 
 def format_progress(title: str, progress: Progress) -> str:
-    """Format how far a run is: `portrait ████░░░░  50 % KSampler 10/20 · 2 of 7 nodes · 0:08`."""
+    """Format how far a run is: `portrait ████░░░░  50% KSampler 10/20 · 2 of 7 nodes · 0:08`."""
     full = min(_BAR, max(0, int(_BAR * progress.fraction)))
     bar = "█" * full + "░" * (_BAR - full)
     return f"{title} {bar} {progress.fraction:4.0%} {progress}"[:_LENGTH]

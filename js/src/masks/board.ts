@@ -7,9 +7,13 @@ import { addStep, findSteps, type Stroke, type Strokes, undo } from "./strokes";
 const MAX_ZOOM = 32;
 /** The colour of the mask; the canvas as a whole is half transparent. */
 const COLOUR = "#eb006e";
+/** Parts of a pixel that a point of a stroke is rounded to, so that it is short as text. */
 const FINEST = 8;
+/** The buttons of a pointer, as `PointerEvent.button`; the last one is the other end of a pen. */
+const MIDDLE = 1;
+const RIGHT = 2;
+const ERASER = 5;
 
-/** Round to a part of a pixel, which is short as text. */
 const round = (value: number) => Math.round(value * FINEST) / FINEST;
 
 /** One image with its mask, in an element that it fills. */
@@ -111,8 +115,8 @@ export class Board {
     this.#onChange();
   }
 
-  toggle(what: "invert" | "clear"): void {
-    addStep(this.strokes, what);
+  apply(step: "invert" | "clear"): void {
+    addStep(this.strokes, step);
     this.#handleSteps();
   }
 
@@ -242,24 +246,24 @@ export class Board {
       this.render();
       return;
     }
-    this.#isPanning = isSpaceDown || event.button === 1;
-    if (this.#isPanning || this.#pointers.size > 1 || event.button === 2) return;
-    // The other end of a pen erases.
-    const erase = this.erase;
-    if (event.button === 5) this.erase = true;
+    this.#isPanning = isSpaceDown || event.button === MIDDLE;
+    if (this.#isPanning || this.#pointers.size > 1 || event.button === RIGHT) return;
+    const { erase } = this;
+    if (event.button === ERASER) this.erase = true;
     this.cursor = this.toImage(at.x, at.y);
     this.#paint(...this.cursor);
     this.erase = erase;
   }
 
   handlePointerMove(event: PointerEvent): void {
+    // Only a pressed pointer has been somewhere before.
     const before = this.#pointers.get(event.pointerId);
     const at = this.#locate(event);
     if (before) this.#pointers.set(event.pointerId, at);
     if (before && this.#pointers.size === 2) this.#pinch(event.pointerId, before, at);
     else if (before && this.#isPanning) this.#pan(at.x - before.x, at.y - before.y);
     else {
-      if (this.#stroke && before) this.#paintEvents(event);
+      if (before && this.#stroke) this.#paintEvents(event);
       if (!this.isDown) this.cursor = this.toImage(at.x, at.y);
       this.#placeRing();
     }

@@ -85,7 +85,7 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
     "[": update((each) => each.setSize(Math.min(each.size - 1, each.size / LARGER))),
     "]": update((each) => each.setSize(Math.max(each.size + 1, each.size * LARGER))),
     e: toggleErase,
-    i: update((each) => each.toggle("invert")),
+    i: update((each) => each.apply("invert")),
     0: update((each) => each.fit()),
     "+": zoomIn,
     "=": zoomIn,
@@ -160,7 +160,7 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
             <Button disabled={!strokes.undone.length} onClick={update((each) => each.undo(true))}>
               Redo
             </Button>
-            <Button onClick={update((each) => each.toggle("clear"))}>Clear</Button>
+            <Button onClick={update((each) => each.apply("clear"))}>Clear</Button>
             <Button onClick={keys[0]}>Fit</Button>
           </>
         )}

@@ -20,7 +20,8 @@ import {
 
 /** Pixels that the grid may be high in any window. */
 const LEAST_HEIGHT = 320;
-/** Pixels of a scroll bar. */
+/** Pixels of the borders above and below, and of a scroll bar. */
+const BORDERS = 2;
 const SCROLL_BAR = 16;
 
 interface GridProps {
@@ -40,11 +41,11 @@ type OnRemove = (place: "rows" | "columns", point: number) => void;
 /** The grid of an explorer. The focus is on the whole grid; its active descendant is the point that keys act on. */
 export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSight }: GridProps) {
   const box = useRef<HTMLDivElement>(null);
-  const [sight, moving] = useSight(box, layout);
+  const sight = useSight(box, layout);
   const { rows, columns } = sight.fast ? sight : chooseCells(sight.rows, sight.columns, layout);
   useLayoutEffect(() => {
     const visible = listCells(layout, sight.rows, sight.columns);
-    if (!sight.fast) onSight(visible, listCells(layout, rows, columns), !moving.current);
+    if (!sight.fast) onSight(visible, listCells(layout, rows, columns), sight.resting);
   });
   useLayoutEffect(() => {
     if (box.current) scrollToPoint(box.current, layout, explorer.focused);
@@ -63,7 +64,7 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
   const columnIndices = listTracks(columns);
   const maxHeight = Math.max(LEAST_HEIGHT, Math.round(innerHeight * MAX_HEIGHT));
   const hasBar = side + layout.totalWidth > (box.current?.clientWidth ?? Number.POSITIVE_INFINITY);
-  const height = Math.min(maxHeight, layout.headHeight + layout.totalHeight + 2 + (hasBar ? SCROLL_BAR : 0));
+  const height = Math.min(maxHeight, layout.headHeight + layout.totalHeight + BORDERS + (hasBar ? SCROLL_BAR : 0));
   return (
     <div
       ref={box}

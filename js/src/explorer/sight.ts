@@ -1,7 +1,7 @@
 /** Which rows and columns of a grid are in sight while it is scrolled, and how a point comes into sight. */
 
 import type { RefObject } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { joinStops, listen, observeSize } from "../listen";
 import { isEqual } from "../session/protocol";
 import { findOffset, findSight, type Layout, type Range } from "./state/layout";
@@ -16,60 +16,48 @@ interface Sight {
   columns: Range;
   /** Whether the grid moves so fast that only what is in sight is rendered. */
   fast: boolean;
+  /** Whether the grid has not been scrolled for a while. */
+  resting: boolean;
 }
 
-const NO_SIGHT: Sight = { rows: { first: 0, end: 8 }, columns: { first: 0, end: 12 }, fast: false };
+const NO_SIGHT: Sight = { rows: { first: 0, end: 8 }, columns: { first: 0, end: 12 }, fast: false, resting: true };
 
-/** Return what is in sight in the element of a grid, and whether the grid is being scrolled. */
-export function useSight(
-  box: RefObject<HTMLElement | null>,
-  layout: Layout,
-): [sight: Sight, moving: RefObject<boolean>] {
+/** Return what is in sight in the element of a grid. */
+export function useSight(box: RefObject<HTMLElement | null>, layout: Layout): Sight {
   const [sight, setSight] = useState(NO_SIGHT);
-  const moving = useRef(false);
   useLayoutEffect(() => {
     const element = box.current;
     if (!element) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let shown = NO_SIGHT;
     let shownAt = 0;
-    const find = (): Sight => {
+    const find = (resting: boolean): Sight => {
       const { width, height } = measureView(element, layout);
       return {
         rows: findSight(layout.rows, layout.height, element.scrollTop, height),
         columns: findSight(layout.columns, layout.width, element.scrollLeft, width),
         fast: false,
+        resting,
       };
     };
     const show = (next: Sight) => {
       [shown, shownAt] = [next, performance.now()];
       setSight((old) => (isEqual(old, next) ? old : next));
     };
-    const rest = () => {
-      moving.current = false;
-      shown = find();
-      // A new object, so that it is rendered even if the same is in sight: the grid is at rest now.
-      setSight(shown);
-    };
+    const rest = () => show(find(true));
     const onScroll = () => {
-      moving.current = true;
       clearTimeout(timer);
       timer = setTimeout(rest, REST);
-      const next = find();
+      const next = find(false);
       next.fast = isFar(shown.rows, next.rows) || isFar(shown.columns, next.columns);
       if (!next.fast || performance.now() - shownAt > FAST) show(next);
     };
-    show(find());
-    return joinStops(
-      observeSize(element, () => show(find())),
-      listen(element, "scroll", onScroll, { passive: true }),
-      () => {
-        moving.current = false;
-        clearTimeout(timer);
-      },
+    rest();
+    return joinStops(observeSize(element, rest), listen(element, "scroll", onScroll, { passive: true }), () =>
+      clearTimeout(timer),
     );
   }, [layout]);
-  return [sight, moving];
+  return sight;
 }
 
 /** Return whether a range has moved by more than half of its length. */

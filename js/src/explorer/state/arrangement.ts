@@ -83,9 +83,7 @@ export function isFlat({ filter, order, flat }: Arrangement, axes: readonly Axis
 
 /** List the points that pass the filter, in their order. */
 export function listPoints({ filter, order }: Arrangement, points: Points): number[] {
-  const passes = FILTERS[filter];
-  const found: number[] = [];
-  for (let point = 0; point < points.count; point++) if (passes(points, point)) found.push(point);
+  const found = points.list().filter((point) => FILTERS[filter](points, point));
   if (order === "rating") {
     const rank = (point: number) => {
       const { rejected, rating, star } = points.getMarks(point);

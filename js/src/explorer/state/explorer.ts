@@ -2,7 +2,6 @@
 
 import { saveFile } from "../../clipboard";
 import { toBytes } from "../../session/channel";
-import type { MediaState } from "../../session/media";
 import { isSafeImage } from "../../session/mimeTypes";
 import { isRecord, type Model, type Run, type Traits } from "../../session/protocol";
 import { Session } from "../../session/session";
@@ -173,8 +172,8 @@ export class Explorer extends Session {
 
   /** Select points, in place of those that were selected. */
   select(points: Iterable<number>): void {
-    const changed = new Set([...this.selected, ...points]);
     const next = [...points];
+    const changed = [...this.selected, ...next];
     this.selected.clear();
     for (const point of next) this.selected.add(point);
     this.#refresh(changed);
@@ -211,7 +210,7 @@ export class Explorer extends Session {
 
   /** The points that are picked among those that are shown. */
   listPicked(): number[] {
-    const shown = this.sequence ?? Array.from({ length: this.points.count }, (_, point) => point);
+    const shown = this.sequence ?? this.points.list();
     return shown.filter((point) => this.points.isPicked(point));
   }
 
@@ -248,18 +247,16 @@ export class Explorer extends Session {
 
   /** Fetch an exported file from the kernel, and save it. */
   async save({ key, name }: Record<string, unknown>): Promise<void> {
-    let release = () => {};
-    const ref = { run: "export", key: String(key), size: "full" } as const;
-    const state = await new Promise<MediaState>((resolve) => {
-      const held = this.media.hold(ref, () => {
-        const now = held.getState();
-        if (now.url || now.error !== undefined) resolve(now);
+    await new Promise<void>((resolve) => {
+      const held = this.media.hold({ run: "export", key: String(key), size: "full" }, () => {
+        const { url, error } = held.getState();
+        if (url) saveFile(url, String(name));
+        else if (error !== undefined) this.showNotice(error);
+        else return;
+        setTimeout(held.release, SAVE_TIME);
+        resolve();
       });
-      release = held.release;
     });
-    setTimeout(release, SAVE_TIME);
-    if (state.url) saveFile(state.url, String(name));
-    else this.showNotice(state.error ?? "");
   }
 
   #sendMarks(points: number[], before: Marks[], after: Marks[]): void {
@@ -300,21 +297,18 @@ export class Explorer extends Session {
     const moved: number[] = [];
     const change = this.points.apply(Number(content.revision), base, buffers, (point) => moved.push(point));
     if (change === "gap") {
+      // The kernel answers with all points.
       if (this.loaded) this.announceView();
       return;
     }
     if (isRecord(content.header)) this.header = content.header as unknown as Header;
     if (isRecord(content.about)) this.#setAbout(content.about as unknown as About);
     for (const point of moved) this.#handleState(point);
-    if (change === "all") {
-      this.loaded = true;
-      for (let point = 0; point < this.points.count; point++) this.details.expire(point);
-    }
-    const changed = change === "all" ? [] : change;
-    for (const point of changed) this.details.expire(point);
+    this.loaded ||= change === "all";
+    for (const point of change === "all" ? this.points.list() : change) this.details.expire(point);
     this.handleChange();
     if (change === "all") this.notifyAll();
-    else this.#refresh(changed);
+    else this.#refresh(change);
   }
 
   /** Forget what is known of a point whose state has changed. */

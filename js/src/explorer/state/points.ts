@@ -23,6 +23,11 @@ export class Points {
     return this.#states.length;
   }
 
+  /** List all points. */
+  list(): number[] {
+    return [...this.#states.keys()];
+  }
+
   getState(point: number): PointState {
     return STATES[(this.#states[point] ?? 0) & STATE_BITS] ?? "waiting";
   }

@@ -123,7 +123,8 @@ export function Lightbox(props: LightboxProps) {
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (hasModifier(event)) {
-      if (event.key === "c" && !event.altKey && !`${getSelection() ?? ""}`) void copy();
+      // A selected text is copied by the browser.
+      if (event.key === "c" && !event.altKey && !getSelection()?.toString()) void copy();
       return;
     }
     const action = isUsedByElement(event, dialog.current) ? undefined : shortcuts[event.key];
@@ -144,12 +145,20 @@ export function Lightbox(props: LightboxProps) {
       onKeyDown={onKeyDown}
     >
       <Head
-        {...{ session, current, place, panel, slider, togglePanel, togglePin, toggleSlider, onClose }}
+        session={session}
+        current={current}
+        place={place}
+        panel={panel}
+        comparing={pinned === null ? "no" : other ? "yes" : "waits"}
+        slider={slider}
         dialog={dialog}
         marks={props.marks}
         view={zoom.transform}
-        comparing={pinned === null ? "no" : other ? "yes" : "waits"}
+        togglePanel={togglePanel}
+        togglePin={togglePin}
+        toggleSlider={toggleSlider}
         onCopy={copy}
+        onClose={onClose}
       />
       {message && (
         <p class="ck-error" role="alert">

@@ -198,7 +198,7 @@ class Notebook:
         self.cell(index).locator(".jp-InputArea-editor").click()
         self.page.keyboard.press("Control+Enter")
 
-    def ended(self, index: int, timeout: float = PATIENCE) -> None:
+    def wait_for_end(self, index: int, timeout: float = PATIENCE) -> None:
         """Wait at most `timeout` seconds for a started cell to end."""
         prompt = self.cell(index).locator(".jp-InputArea-prompt")
         self.page.wait_for_function(
@@ -208,7 +208,7 @@ class Notebook:
     def run(self, index: int, timeout: float = PATIENCE) -> str:
         """Run a cell, wait for its end, and return the text of its output."""
         self.start(index)
-        self.ended(index, timeout)
+        self.wait_for_end(index, timeout)
         return self.text(index)
 
     def text(self, index: int) -> str:

@@ -102,7 +102,7 @@ def test_cancel_interrupts_a_kernel_that_receives_no_messages(open_notebook: Ope
     shown = notebook.output(1)
     expect(shown.get_by_role("progressbar")).to_be_visible()
     shown.get_by_role("button", name="Cancel", exact=True).click()
-    notebook.ended(1)
+    notebook.wait_for_end(1)
     expect(shown).to_contain_text(re.compile("keeps running"))
     assert notebook.run(2).strip() == "running 1"
     notebook.run(3)

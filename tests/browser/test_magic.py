@@ -47,7 +47,7 @@ def test_cancel_in_the_page_stops_a_busy_cell(open_notebook: Open, kernel: str, 
     expect(live.get_by_role("progressbar")).to_be_visible()
     expect(live.get_by_role("img", name="Preview")).to_be_visible()
     live.get_by_role("button", name="Cancel", exact=True).click()
-    notebook.ended(2)
+    notebook.wait_for_end(2)
     expect(live).to_contain_text(re.compile("cancelled", re.IGNORECASE))
     assert notebook.run(3).strip() == "server 0 0"
 
@@ -61,7 +61,7 @@ def test_stop_button_stops_a_busy_cell(open_notebook: Open, kernel: str, host: s
     expect(live.get_by_role("progressbar")).to_be_visible()
     expect(live.get_by_role("img", name="Preview")).to_be_visible()
     notebook.page.get_by_title("Interrupt the kernel").first.click()
-    notebook.ended(2)
+    notebook.wait_for_end(2)
     expect(live).to_contain_text(re.compile("cancelled", re.IGNORECASE))
     assert notebook.run(3).strip() == "server 0 0"
 
@@ -98,6 +98,6 @@ asyncio.run(main())
 """
     notebook = open_notebook(SETUP, RUN, example, "print('after', 6 * 7)")
     notebook.command("notebook:run-all-cells")
-    notebook.ended(3)
+    notebook.wait_for_end(3)
     assert "Status: completed" in notebook.text(2)
     assert "after 42" in notebook.text(3)

@@ -40,7 +40,7 @@ class Seen:
         run.subscribe(progress=self.progress.append, preview=self.previews.append)
 
 
-def watched(kit: ComfyKit) -> tuple[ExecuteResult, Seen]:
+def run_and_watch(kit: ComfyKit) -> tuple[ExecuteResult, Seen]:
     run = kit.submit(WORKFLOW)
     seen = Seen(run)
     return run.result(), seen
@@ -51,7 +51,7 @@ def test_progress_and_previews_arrive(when: str, kit: ComfyKit, cloud: RunningHu
     cloud.pace = Polls(queued=0 if when == "at the beginning" else 2, running=20)
     if when == "by the older route":
         cloud.answer("v2/query", NOT_FOUND, times=None)
-    result, seen = watched(kit)
+    result, seen = run_and_watch(kit)
     assert result.image.pil().size == (32, 16)
     assert cloud.sockets.opened == 1
     assert {(each.node_title, each.steps) for each in seen.progress} >= {("The gate", 3)}
@@ -85,7 +85,7 @@ def test_an_unusable_socket_does_no_harm(
         cloud.sockets.has_url = False
     else:
         cloud.sockets.treatment = treatment  # type: ignore[assignment]
-    result, _ = watched(kit)
+    result, _ = run_and_watch(kit)
     assert (result.status, result.warnings) == ("completed", [])
     assert result.image.pil().size == (32, 16)
 
@@ -98,7 +98,7 @@ def test_the_socket_alone_does_not_end_a_run(kit: ComfyKit, cloud: RunningHub) -
         {"type": "executed", "data": {"node": "2", "output": {"images": [{"filename": "evil.png"}]}}},
     ]
     cloud.sockets.noise = tuple(json.dumps(frame) for frame in frames)
-    result, _ = watched(kit)
+    result, _ = run_and_watch(kit)
     assert result.status == "completed"
     assert "evil" not in str(result.outputs)
 
@@ -119,7 +119,7 @@ HOSTILE = (
 def test_hostile_frames_do_no_harm(kit: ComfyKit, cloud: RunningHub, caplog: pytest.LogCaptureFixture) -> None:
     cloud.sockets.noise = HOSTILE
     cloud.pace = Polls(queued=0, running=20)
-    result, seen = watched(kit)
+    result, seen = run_and_watch(kit)
     assert (result.status, result.warnings) == ("completed", [])
     assert {each.node_id for each in seen.previews} >= {"3"}
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -156,7 +156,7 @@ def test_a_socket_on_another_host_is_not_opened(address: object, kit: ComfyKit, 
         cloud.sockets.has_url = False
         cloud.answer("create", changes.with_socket(url))
         cloud.answer("outputs", Refusal(804, data={"netWssUrl": url}), times=2)
-        result, _ = watched(kit)
+        result, _ = run_and_watch(kit)
     assert result.status == "completed"
     assert seen == []
 
@@ -174,6 +174,6 @@ def test_a_socket_does_not_follow_redirects(kit: ComfyKit, cloud: RunningHub) ->
     cloud.waits_for_socket = False
     with Served(serve) as elsewhere, Served(redirect) as near:
         cloud.answer("create", changes.with_socket(f"{near.url.replace('http', 'ws')}/ws?Rh-Comfy-Auth=secret"))
-        result, _ = watched(kit)
+        result, _ = run_and_watch(kit)
     assert result.status == "completed"
     assert seen == []

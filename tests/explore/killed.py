@@ -35,12 +35,12 @@ def kill_before_an_event(kind: str) -> None:
     """Be killed instead of writing a line."""
     append = Journal.append
 
-    def appending(self: Journal, event: Any, **more: Any) -> None:
+    def append_or_die(self: Journal, event: Any, **more: Any) -> None:
         if event["event"] == kind:
             kill()
         append(self, event, **more)
 
-    Journal.append = appending  # type: ignore[method-assign]
+    Journal.append = append_or_die  # type: ignore[method-assign]
 
 
 def kill_in_the_second_sync() -> None:
@@ -64,13 +64,13 @@ def kill_in_a_copy(source: Path, target: Path) -> None:
 def replace_and_kill(replace: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
     """Be killed when the merged file has its name, and the old ones are still there."""
 
-    def replacing(self: Path, target: Path) -> Path:
+    def replace_and_die(self: Path, target: Path) -> Path:
         found = replace(self, target)
         if target.suffix == ".jsonl":
             kill()
         return found
 
-    return replacing
+    return replace_and_die
 
 
 STEPS: dict[str, Callable[[], None]] = {

@@ -236,12 +236,12 @@ class Page:
         with self._changed:
             found = None
 
-            def met() -> bool:
+            def is_met() -> bool:
                 nonlocal found
                 found = condition()
                 return bool(found)
 
-            assert self._changed.wait_for(met, timeout), f"not seen within {timeout:g} s"
+            assert self._changed.wait_for(is_met, timeout), f"not seen within {timeout:g} s"
             return found
 
     # -- messages from the kernel --------------------------------------------------------------------------------------

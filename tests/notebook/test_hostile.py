@@ -72,9 +72,9 @@ class Hostile(Served):
             return web.json_response({"prompt_id": body["prompt_id"], "node_errors": {}})
         if path.startswith("/history/"):
             id_ = path.rpartition("/")[2]
-            return web.json_response({id_: self.ended(id_)} if id_ in self.sent else {})
+            return web.json_response({id_: self.build_record(id_)} if id_ in self.sent else {})
         if path == "/history":
-            return web.json_response({f"{number}{HUGE}": self.ended("") for number in range(5)})
+            return web.json_response({f"{number}{HUGE}": self.build_record("") for number in range(5)})
         if path == "/models":
             return web.json_response([HUGE, EVIL, "loras", 7])
         if path.startswith("/models/"):
@@ -98,7 +98,7 @@ class Hostile(Served):
         }
         return {class_type: about}
 
-    def ended(self, prompt_id: str) -> dict[str, Any]:
+    def build_record(self, prompt_id: str) -> dict[str, Any]:
         files = [{"filename": f"{number}{EVIL}.png", "subfolder": EVIL, "type": "output"} for number in range(MANY)]
         stamp = {"prompt_id": prompt_id, "timestamp": 1}
         messages: list[Any] = [["execution_start", stamp], ["execution_success", {**stamp, "timestamp": 10**40}]]

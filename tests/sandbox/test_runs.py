@@ -103,7 +103,7 @@ def upload(client: Client, colour: tuple[int, int, int]) -> None:
     assert client.http.post("/upload/image", files=files, data={"overwrite": "true"}).status_code == 200
 
 
-def saved(client: Client, prompt: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def run_and_read(client: Client, prompt: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Run a prompt; return the colour of its image and the prompt stored in it."""
     prompt_id, _ = client.run(prompt)
     file = client.find_history(prompt_id)["outputs"]["3"]["images"][0]
@@ -113,14 +113,14 @@ def saved(client: Client, prompt: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 def test_a_replaced_file_is_read_again(client: Client) -> None:
     upload(client, (255, 0, 0))
-    assert saved(client, invert())[0] == (0, 255, 255)
+    assert run_and_read(client, invert())[0] == (0, 255, 255)
     upload(client, (0, 0, 255))
-    assert saved(client, invert())[0] == (255, 255, 0)
+    assert run_and_read(client, invert())[0] == (255, 255, 0)
 
 
 def test_an_image_contains_file_fingerprints_but_the_history_does_not(client: Client) -> None:
     upload(client, (255, 0, 0))
-    _, carried = saved(client, invert())
+    _, carried = run_and_read(client, invert())
     (fingerprint,) = carried["1"].pop("is_changed")
     assert isinstance(fingerprint, str)
     assert carried == invert()
@@ -130,10 +130,10 @@ def test_an_image_contains_file_fingerprints_but_the_history_does_not(client: Cl
 
 def test_fingerprints_in_the_prompt_are_trusted(client: Client) -> None:
     upload(client, (255, 0, 0))
-    colour, carried = saved(client, invert())
+    colour, carried = run_and_read(client, invert())
     upload(client, (0, 0, 255))
-    assert saved(client, carried)[0] == colour
-    assert saved(client, invert(is_changed=["anything"]))[0] == (255, 255, 0)
+    assert run_and_read(client, carried)[0] == colour
+    assert run_and_read(client, invert(is_changed=["anything"]))[0] == (255, 255, 0)
 
 
 def test_one_job_runs_while_the_others_wait_in_order(client: Client, gate: probes.Gate) -> None:

@@ -112,11 +112,11 @@ async def test_links_to_other_hosts_are_not_followed(
 ) -> None:
     format_job = double._format_job
 
-    def lured(job: Any) -> dict[str, Any]:
+    def format_with_other_links(job: Any) -> dict[str, Any]:
         lure = f"{elsewhere.url}/api/v2/jobs/{job.id}"
         return {**format_job(job), "urls": {"self": lure, "events": f"{lure}/events", "cancel": f"{lure}/cancel"}}
 
-    monkeypatch.setattr(double, "_format_job", lured)
+    monkeypatch.setattr(double, "_format_job", format_with_other_links)
     double.plan = [set_status("running"), set_status("running"), set_status("succeeded", outputs=[PICTURE])]
     assert (await make_kit(double.base, **SECRETS).execute(workflows.picture())).status == "completed"
     assert not elsewhere.seen

@@ -72,7 +72,7 @@ def main() -> None:
             page.evaluate(WATCH)
             notebook.start(1)
             print(f"first pictures after the start of the cell {page.evaluate('window.painted'):8.0f} ms  ≤ 500")
-            notebook.ended(1, 120)
+            notebook.wait_for_end(1, 120)
             notebook.cell(1).scroll_into_view_if_needed()
             for name, step in (("slowly", [37, 0]), ("fast", [400, 90])):
                 fps, slowest, most = page.evaluate(SCROLL, step)

@@ -18,6 +18,11 @@ kit = ComfyKit(runs="library")
 make_runs(kit, {"color": list(range(10)), "width": list(range(8, 28))})
 kit.runs"""
 NOTED = "print([(row.params['width'], row.note, sorted(row.tags)) for row in kit.runs if row.note or row.tags])"
+CUT = """footer => {
+    const { top, bottom } = footer.getBoundingClientRect();
+    const isCut = box => box.top < top - 0.5 || box.bottom > bottom + 0.5;
+    return [...footer.children].filter(each => isCut(each.getBoundingClientRect())).map(each => each.textContent);
+}"""
 CHANGED = "kit.runs.where(color=3, width=9)[0].star = True"
 
 
@@ -70,5 +75,7 @@ def test_runs_are_found_noted_compared_and_opened_as_a_form(open_notebook: Open,
         assert page.evaluate(CHECK) == []
 
     output.get_by_role("button", name="Same settings").click()
-    expect(output.get_by_role("spinbutton", name="width")).to_be_visible()
+    expect(output.get_by_role("spinbutton", name="width")).to_have_value("11")
+    expect(output.get_by_text("the form “picture” has these values")).to_be_visible()
+    assert output.locator(".ck-x-footer").evaluate(CUT) == []
     assert page.evaluate("() => window.hacked") is None

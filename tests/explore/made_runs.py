@@ -37,7 +37,10 @@ def make_runs(kit: ComfyKit, over: Any, count: int | None = None, failing: int =
     for point, key in zip(planned.points[:count], planned._prepared.keys, strict=False):
         id_ = str(uuid.uuid4())
         sent = {"event": "sent", "id": id_, "key": key, "name": "picture", "template": template}
-        ledger.append({**sent, "params": dict(point.labels), "server": "http://gpu-a:8188", "sweep": planned.id})
+        patch = [["1", name, value] for name, value in point.values.items()]
+        ledger.append(
+            {**sent, "patch": patch, "params": dict(point.labels), "server": "http://gpu-a:8188", "sweep": planned.id}
+        )
         if failing and point.index % failing == failing - 1:
             error = "The bomb: <img src=x onerror=window.hacked=1>"
             ledger.append({"event": "end", "id": id_, "status": "failed", "error": error, "kind": "node_error"})

@@ -40,7 +40,7 @@ export function Ask({ explorer, point, kind, label, disabled = false, ...props }
     if (!answer) return;
     setTargets(Array.isArray(answer.targets) ? (answer.targets as Target[]) : []);
     if (answer.used) setSaid([point, `used as ${answer.used}`]);
-    else if (answer.form) setSaid([point, `the form ${answer.form} has these values`]);
+    else if (answer.form) setSaid([point, `the form “${answer.form}” has these values`]);
     else if (answer.code && near && (await copyText(String(answer.code), near)))
       setSaid([point, `copied: ${formatValue(String(answer.code), CODE_LENGTH)}`]);
   };

@@ -247,7 +247,7 @@ describe("the library", () => {
 
   it("says what became of the values of a run", async () => {
     findButton(el, "Same settings")?.click();
-    await vi.waitFor(() => expect(el.textContent).toContain("the form <b>fox has these values"));
+    await vi.waitFor(() => expect(el.textContent).toContain("the form “<b>fox” has these values"));
     await pressKey(grid(el), "ArrowRight");
     expect(el.textContent).not.toContain("has these values");
   });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import httpx
@@ -54,6 +55,22 @@ def test_running_job_shows_steps_and_previews_and_is_cancelled(
     assert run.status == "cancelled"
     assert set(previews) <= {run.id}
     jobs.expect()
+
+
+@pytest.mark.parametrize("kits", [1, 2])
+def test_job_that_is_still_being_sent_is_followed_by_its_new_id(
+    kits: int, chooser: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]
+) -> None:
+    name, node_gate = gate
+    held = chooser.held["/prompt"] = threading.Event()
+    kit = make_kit(chooser.url)
+    run = kit.submit(workflows.gated(name))
+    found = (kit if kits == 1 else make_kit(chooser.url)).attach(run.id)
+    held.set()
+    wait_for(found, lambda found: found.workflow is not None and found.status == "running")
+    node_gate.open()
+    assert found.result(20).images == run.result(20).images
+    assert found.result().prompt_id == run.prompt_id != run.id
 
 
 @pytest.mark.usefixtures("eager")

@@ -27,6 +27,7 @@ from comfykit_jupyter.sandbox import Sandbox
 from tests.client.nodes import ATTEMPTS, Gate
 from tests.client.proxy import Proxy
 from tests.client.workflows import gated, picture
+from tests.explore.dask_clusters import wait_until
 from tests.kits import MakeKit
 
 Mount = Callable[[str], Path]
@@ -252,6 +253,19 @@ def test_what_is_gone_is_noted_and_sent_once_more(kit: ComfyKit, proxy: Proxy) -
     assert len(sweep.wait().done) == 1
     assert count_posts(proxy) == 1
     assert not kit.runs.unfinished()
+
+
+def test_a_sweep_made_again_waits_for_the_id_that_a_server_gives_to_its_job(kit: ComfyKit, proxy: Proxy) -> None:
+    proxy.chooses_ids = True
+    kit.run(picture(), color=3)
+    held = proxy.held["/prompt"] = threading.Event()
+    sweep = kit.sweep(picture(), over={"width": [8]}).start()
+    proxy.wait_for(lambda _: count_posts(proxy) == 2)
+    again = kit.sweep(picture(), over={"width": [8]}).start()
+    wait_until(lambda: (found := again.get_progress(0)) is not None and found.note == "not sent yet")
+    held.set()
+    assert again.wait(20).states == sweep.wait(20).states == ["completed"]
+    assert count_posts(proxy) == 2
 
 
 def test_three_equal_errors_pause(kit: ComfyKit, proxy: Proxy) -> None:

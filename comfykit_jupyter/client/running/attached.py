@@ -49,10 +49,10 @@ class FollowedRun(Run):
         if (
             self.workflow is None
             and not self._server.accepts_client_ids
-            and (note := await asyncio.to_thread(job_log.read_note, self.server, self.id))
+            and (note := await asyncio.to_thread(job_log.read_note, self.server, self.prompt_id))
         ):
             extra = {WORKFLOW_NAME: note.get("workflow")}
-            self._read_item([0, self.id, note["prompt"], extra])  # the cloud does not return it
+            self._read_item([0, self.prompt_id, note["prompt"], extra])  # the cloud does not return it
         try:
             await self._server.follow(self, listen=True, lost=True)
             if asking is not None:  # it learns the version for the result
@@ -90,7 +90,7 @@ class FollowedRun(Run):
         """Learn the position in the queue, and from its item what runs."""
         if self.workflow is None:
             items = [*find_queued_items(queue.get("queue_running")), *find_queued_items(queue.get("queue_pending"))]
-            self._read_item(next((item for item in items if item[1] == self.prompt_id), []))
+            self._read_item(next((item for item in items if item[1] == self.id), []))
         super().on_queue(queue)
 
     def on_history(self, entry: Mapping[str, Any]) -> None:
@@ -118,12 +118,18 @@ class AttachedRun(FollowedRun):
     """A run of a job that was started elsewhere; created by `ComfyKit.attach`.
 
     When the caller stops waiting, the job keeps running; `cancel()` cancels it. While a run of this process is still
-    sending the job, the server does not know it: it is waited for.
+    sending the job, the server does not know it: it is waited for, with the ID that the server gives it.
     """
 
     def __init__(self, server: Backend, prompt_id: str, *, raise_on_error: bool = True) -> None:
-        super().__init__(server, prompt_id, raise_on_error=raise_on_error)
         self._sender = registry.find_sender(prompt_id)
+        super().__init__(server, prompt_id, raise_on_error=raise_on_error)
+
+    @property
+    def prompt_id(self) -> str:
+        """The server's ID of the job."""
+        sender = self._sender
+        return self.id if sender is None or sender.server != self.server else sender.prompt_id
 
     async def _execute(self) -> None:
         """Follow the job, once it has been sent."""
@@ -132,7 +138,7 @@ class AttachedRun(FollowedRun):
             self.on_note("not sent yet")
             await asyncio.sleep(SENDER_PAUSE)
         self.changed_at = time.monotonic()  # a queue that was read while it was waited for does not contain it
-        if sender is not None and sender.prompt_id != self.id:
+        if sender is not None and sender.prompt_id != self.prompt_id:  # our ID does not lead to a cloud
             message = f"{sender.server} has given this job the ID {sender.prompt_id}: attach to that ID"
             self._end("failed", RunError("gone", message))
             return

@@ -10,6 +10,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.running.run import Run
 
 MakeKit = Callable[..., ComfyKit]
 
@@ -31,3 +32,8 @@ def closing_kits(create: MakeKit) -> Iterator[MakeKit]:
             return kit
 
         yield make_kit
+
+
+def end_time(run: Run) -> None:
+    """End the time that a run may take, as its `timeout` does: until when it gets somewhere is up to the machine."""
+    loop.get_loop().call_soon_threadsafe(run._time_out)

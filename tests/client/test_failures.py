@@ -11,12 +11,13 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed, ServerError
-from tests.kits import MakeKit
+from tests.kits import MakeKit, end_time
 
 from . import workflows
 from .conftest import Jobs
 from .nodes import Gate
 from .proxy import Proxy, Served
+from .test_cancel import wait_for
 
 
 async def test_failing_node_is_named_and_earlier_outputs_are_kept(either: ComfyKit) -> None:
@@ -128,8 +129,11 @@ async def test_timeout_cancels_the_run_and_names_the_current_node(
     assert (result.status, result.error.kind) == ("failed", "timeout")
     assert str(result.msg).startswith("not done within 0.5 s: ")
     jobs.expect()
-    with pytest.raises(RunFailed, match=r"not done within 0\.5 s: The gate 2/3"):
-        await kit.submit(workflows.gated(gate[0]))
+    run = kit.options(timeout=60).submit(workflows.gated(gate[0]))
+    await asyncio.to_thread(wait_for, run, lambda run: run.progress.step == 2)
+    end_time(run)
+    with pytest.raises(RunFailed, match="not done within 60 s: The gate 2/3"):
+        await run
     jobs.expect()
 
 

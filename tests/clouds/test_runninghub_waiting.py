@@ -17,7 +17,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.running.run import Run
 from tests.client import workflows
 from tests.client.nodes import Gate
-from tests.kits import MakeKit
+from tests.kits import MakeKit, end_time
 
 from .api_client import WORKFLOW, ApiClient
 from .conftest import wait_until_running
@@ -65,7 +65,10 @@ async def test_cancelling_the_awaiting_task_cancels_the_run(kit: ComfyKit, cloud
 
 
 def test_the_kits_timeout_cancels_the_task(make_kit: MakeKit, cloud: RunningHub, task_gate: Gate) -> None:
-    result = make_kit(timeout=0.5, raise_on_error=False).run(WORKFLOW)
+    run = make_kit(timeout=60, raise_on_error=False).submit(WORKFLOW)
+    wait_until_running(cloud, task_gate)
+    end_time(run)
+    result = run.result()
     assert result.error is not None
     assert result.error.kind == "timeout"
     assert "it was cancelled" in str(result.msg)
@@ -119,7 +122,10 @@ def test_a_failed_cancel_warns_that_the_task_may_continue(
     make_kit: MakeKit, cloud: RunningHub, task_gate: Gate
 ) -> None:
     cloud.answer("cancel", 802, times=None)
-    result = make_kit(timeout=0.3, raise_on_error=False).run(WORKFLOW)
+    run = make_kit(timeout=60, raise_on_error=False).submit(WORKFLOW)
+    wait_until_running(cloud, task_gate)
+    end_time(run)
+    result = run.result()
     assert result.error is not None
     assert result.error.kind == "timeout"
     assert any("may still run" in line for line in result.warnings)

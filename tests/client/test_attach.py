@@ -202,12 +202,14 @@ def test_job_that_was_sent_after_a_look_at_the_queue_is_found(
     held = proxy.held["/object_info/PrimitiveString"] = threading.Event()
     run = kit.submit(workflows.text())
     found = kit.attach(run.prompt_id)
-    wait_for(kit.attach(busy.prompt_id), "running")  # it has looked
+    looking = kit.attach(busy.prompt_id)
+    wait_for(looking, "running")  # it has looked
     held.set()
     with pytest.raises(TimeoutError):
         found.result(0.5)
     node_gate.open()
     assert found.result(20).text == "hello"
+    assert busy.result(20).images == looking.result(20).images
 
 
 def test_job_that_has_ended_before_the_reply_to_its_prompt_is_found(proxy: Proxy, make_kit: MakeKit) -> None:

@@ -35,5 +35,5 @@ def closing_kits(create: MakeKit) -> Iterator[MakeKit]:
 
 
 def end_time(run: Run) -> None:
-    """End the time that a run may take, as its `timeout` does: until when it gets somewhere is up to the machine."""
+    """End the time of a run now, as its `timeout` would later: how far it gets until then depends on the machine."""
     loop.get_loop().call_soon_threadsafe(run._time_out)

@@ -117,8 +117,8 @@ class FollowedRun(Run):
 class AttachedRun(FollowedRun):
     """A run of a job that was started elsewhere; created by `ComfyKit.attach`.
 
-    When the caller stops waiting, the job keeps running; `cancel()` cancels it. While a run of this process is still
-    sending the job, the server does not know it: it is waited for, with the ID that the server gives it.
+    When the caller stops waiting, the job keeps running; `cancel()` cancels it. If a run of this process is still
+    sending the job, this waits until the server knows it, and follows it by the server's ID.
     """
 
     def __init__(self, server: Backend, prompt_id: str, *, raise_on_error: bool = True) -> None:
@@ -137,8 +137,8 @@ class AttachedRun(FollowedRun):
         while sender is not None and not (sender.arrived or sender.ended or self.ended):
             self.on_note("not sent yet")
             await asyncio.sleep(SENDER_PAUSE)
-        self.changed_at = time.monotonic()  # a queue that was read while it was waited for does not contain it
-        if sender is not None and sender.prompt_id != self.prompt_id:  # our ID does not lead to a cloud
+        self.changed_at = time.monotonic()  # a queue that was read before may lack the job
+        if sender is not None and sender.prompt_id != self.prompt_id:  # a cloud that our ID does not lead to
             message = f"{sender.server} has given this job the ID {sender.prompt_id}: attach to that ID"
             self._end("failed", RunError("gone", message))
             return
